@@ -1,0 +1,26 @@
+"""SCEdit: edits of a diffusion U-Net's skip connections (arXiv 2312.11392). Needs torch, not ComfyUI."""
+
+from .checkpoint import Checkpoint, build_tuners, load_checkpoint, read_checkpoint, save_checkpoint
+from .control import CSCTunerSet
+from .edit import PreparedEdit, SkipEdit, edit_skip, prepare_edit
+from .errors import SCEditError
+from .spec import TunerSpec
+from .tuner import SCTunerSet
+from .unet import SkipLayout
+
+__all__ = [
+    "CSCTunerSet",
+    "Checkpoint",
+    "PreparedEdit",
+    "SCEditError",
+    "SCTunerSet",
+    "SkipEdit",
+    "SkipLayout",
+    "TunerSpec",
+    "build_tuners",
+    "edit_skip",
+    "load_checkpoint",
+    "prepare_edit",
+    "read_checkpoint",
+    "save_checkpoint",
+]

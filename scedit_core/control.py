@@ -1,0 +1,94 @@
+"""CSC-Tuner: skip tuners that see a condition image (arXiv 2312.11392, Eq. 7 and Fig. 4c)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import SCEditError
+from .spec import HintSpec, TunerSpec
+from .tuner import make_tuners
+
+# Strides of the stem's seven convs: hint pixels to latent pixels, 8 to 1.
+_STEM_STRIDES = (1, 1, 2, 1, 2, 1, 2)
+
+
+class HintEncoder(nn.Module):
+    """Hint image to one feature per output block (paper, Fig. 4c).
+
+    `pre` are seven 3x3 convs with SiLU between them; `dense` holds, for each block that has one, a
+    zero-initialised k x k conv fed by the SiLU of the next shallower block's feature.
+    """
+
+    def __init__(
+        self,
+        spec: HintSpec,
+        *,
+        operations: Any = nn,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.features = spec.features
+        widths = zip(spec.stem[:-1], spec.stem[1:], _STEM_STRIDES, strict=True)
+        self.pre = nn.ModuleList(
+            operations.Conv2d(before, after, 3, stride=stride, padding=1, device=device, dtype=dtype)
+            for before, after, stride in widths
+        )
+        self.dense = nn.ModuleDict()
+        before = spec.stem[-1]
+        for block in sorted(spec.dense, reverse=True):
+            conv = operations.Conv2d(
+                before,
+                spec.features[block],
+                spec.kernel,
+                stride=spec.strides[block],
+                padding=spec.kernel // 2,
+                device=device,
+                dtype=dtype,
+            )
+            nn.init.zeros_(conv.weight)
+            nn.init.zeros_(conv.bias)
+            self.dense[str(block)] = conv
+            before = spec.features[block]
+
+    def forward(self, hint: Tensor) -> tuple[Tensor, ...]:
+        """Features `(N, C_i, H_i, W_i)` of all output blocks, from hints `(N, 3, 8h, 8w)`, RGB, 0..1.
+
+        They depend on the hint alone: not on the timestep, the noise or the prompt.
+        """
+        x = self.pre[0](hint)
+        for conv in self.pre[1:]:
+            x = conv(F.silu(x))
+        features = []
+        for block in reversed(range(len(self.features))):
+            if str(block) in self.dense:
+                x = self.dense[str(block)](F.silu(x))
+            features.append(x)
+        return tuple(reversed(features))
+
+
+class CSCTunerSet(nn.Module):
+    """The tuners and the hint encoder of one controller file."""
+
+    def __init__(
+        self,
+        spec: TunerSpec,
+        *,
+        operations: Any = nn,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if spec.hint is None:
+            raise SCEditError("a CSC-Tuner needs the sizes of its hint encoder, but the spec has none")
+        self.spec = spec
+        self.tuners = make_tuners(spec, operations=operations, device=device, dtype=dtype)
+        self.hint_encoder = HintEncoder(spec.hint, operations=operations, device=device, dtype=dtype)
+
+    def delta(self, block: int, skip: Tensor, hint: Tensor) -> Tensor:
+        """`hint + T(skip + hint)` for a tuned block, before strength (Eq. 7); `hint` broadcasts."""
+        return hint + self.tuners[str(block)](skip + hint)

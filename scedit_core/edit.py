@@ -1,0 +1,135 @@
+"""Edits of skip connections: which tuners act, how strongly, when and where, and what they make of a skip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .control import CSCTunerSet
+from .errors import SCEditError
+from .hint import cover
+from .tuner import SCTunerSet
+
+
+@dataclass(frozen=True, eq=False)
+class SkipEdit:
+    """A tuner set and how strongly, when, where and for which latent it acts.
+
+    `hint` `(N, 3, H, W)`, values 0..1, is what a CSCTunerSet sees and is None for an SCTunerSet. `mask` `(M,
+    1, H, W)` is 1 where the edit acts. Latent k of a batch takes hint k mod N and mask k mod M. The edit acts
+    while `sigma_end <= sigma <= sigma_start`.
+    """
+
+    tuners: SCTunerSet | CSCTunerSet
+    strength: float = 1.0
+    hint: Tensor | None = None
+    mask: Tensor | None = None
+    sigma_start: float = math.inf
+    sigma_end: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.strength):
+            raise SCEditError(
+                f"strength must be a finite number, got {self.strength}; 1 is the trained strength"
+            )
+        if isinstance(self.tuners, CSCTunerSet) != (self.hint is not None):
+            raise SCEditError(
+                "a CSC-Tuner needs a hint image and an SC-Tuner takes none; got "
+                f"{type(self.tuners).__name__} with{'' if self.hint is not None else 'out'} a hint"
+            )
+
+    @property
+    def is_silent(self) -> bool:
+        """True if this edit changes no skip at any time: strength 0, or a mask that is 0 everywhere."""
+        return self.strength == 0 or (self.mask is not None and not bool(self.mask.any()))
+
+    @property
+    def is_always_on(self) -> bool:
+        """True if the edit acts at every sigma of a schedule."""
+        return self.sigma_end <= 0.0 and math.isinf(self.sigma_start)
+
+    def acts_at(self, sigma: float) -> bool:
+        """True if the edit acts at this noise level."""
+        return self.sigma_end <= sigma <= self.sigma_start
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedEdit:
+    """A SkipEdit made ready for one latent size on one device; `features[i]` is for output block i."""
+
+    edit: SkipEdit
+    features: tuple[Tensor, ...] | None
+    mask: Tensor | None
+
+
+def prepare_edit(edit: SkipEdit, height: int, width: int, like: Tensor) -> PreparedEdit:
+    """Encode the hint for a latent of height x width, on the device and in the dtype of `like`.
+
+    The costly part of a control; once per sampling run is enough, since nothing here depends on the step.
+    """
+    features = None
+    if isinstance(edit.tuners, CSCTunerSet) and edit.hint is not None:
+        hints = cover(edit.hint, height * 8, width * 8)
+        # one by one: the first convs run at full image size, and a batch of frames would not fit
+        encoded = [edit.tuners.hint_encoder(hint[None].to(like.device, like.dtype)) for hint in hints]
+        features = tuple(torch.cat(per_block) for per_block in zip(*encoded, strict=True))
+    mask = None
+    if edit.mask is not None:
+        mask = cover(edit.mask, height * 8, width * 8).to(like.device, like.dtype)
+    return PreparedEdit(edit, features, mask)
+
+
+def edit_skip(
+    skip: Tensor, block: int, edits: Sequence[PreparedEdit], latents: Tensor | None = None
+) -> Tensor:
+    """The skip `(B, C, H, W)` of an output block after all edits; the same tensor if none touches it.
+
+    SC-Tuners act one on the other's result, in order; CSC-Tuners all read the unedited skip and their deltas
+    add up: `x + (u_K - x) + sum_c a_c (hint_c + T_c(x + hint_c))` (Eq. 5 and 7). `latents[b]` is the number
+    of the latent in row b, which picks its hint and mask; None if every edit has just one of each.
+    """
+    style, controls = skip, None
+    for prepared in edits:
+        tuners = prepared.edit.tuners
+        if block not in tuners.spec.channels:
+            continue
+        if isinstance(tuners, CSCTunerSet):
+            delta = _weigh(prepared, _control_delta(prepared, block, skip, latents), latents)
+            controls = delta if controls is None else controls + delta
+        else:
+            style = style + _weigh(prepared, tuners.delta(block, style), latents)
+    return style if controls is None else style + controls
+
+
+def _control_delta(prepared: PreparedEdit, block: int, skip: Tensor, latents: Tensor | None) -> Tensor:
+    if not isinstance(prepared.edit.tuners, CSCTunerSet) or prepared.features is None:
+        raise SCEditError("a CSC-Tuner has to be prepared with its hint before it edits a skip")
+    feature = _resized(prepared.features[block], skip, "bilinear")
+    return prepared.edit.tuners.delta(block, skip, _rows(feature, latents))
+
+
+def _weigh(prepared: PreparedEdit, delta: Tensor, latents: Tensor | None) -> Tensor:
+    if prepared.mask is not None:
+        delta = delta * _rows(_resized(prepared.mask, delta, "area"), latents)
+    return delta if prepared.edit.strength == 1 else delta * prepared.edit.strength
+
+
+def _resized(x: Tensor, skip: Tensor, mode: str) -> Tensor:
+    """`x` at the size of `skip`, which odd latents and Deep Shrink make other than the encoder's."""
+    return x if x.shape[-2:] == skip.shape[-2:] else F.interpolate(x, size=skip.shape[-2:], mode=mode)
+
+
+def _rows(x: Tensor, latents: Tensor | None) -> Tensor:
+    """`x` for every row of the batch: one for all, or each latent its own, repeated if there are fewer."""
+    if x.shape[0] == 1:
+        return x
+    if latents is None:
+        raise SCEditError(
+            f"{x.shape[0]} hints or masks were given, but not which latent each row of the batch is"
+        )
+    return x[latents % x.shape[0]]
