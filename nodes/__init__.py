@@ -1,0 +1,39 @@
+"""The pack's ComfyUI nodes."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
+from .compose import SCEditApplyConditions, SCEditComposeConditions, SCEditCondition
+from .load import SCEditLoadCSCTuner, SCEditLoadSCTuner
+from .paths import register_tuner_folder
+from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage
+
+NODES: list[type[io.ComfyNode]] = [
+    SCEditLoadSCTuner,
+    SCEditLoadCSCTuner,
+    SCEditApplySCTuner,
+    SCEditApplyCSCTuner,
+    SCEditCondition,
+    SCEditComposeConditions,
+    SCEditApplyConditions,
+    SCEditCanny,
+    SCEditColor,
+    SCEditMaskedImage,
+]
+
+
+class SCEditExtension(ComfyExtension):
+    """What ComfyUI asks for when it loads the pack."""
+
+    async def on_load(self) -> None:
+        """Make the tuner folder known before any node lists it."""
+        register_tuner_folder()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """All nodes of the pack."""
+        return NODES
+
+
+async def comfy_entrypoint() -> SCEditExtension:
+    """Entry point that ComfyUI calls once at start."""
+    return SCEditExtension()

@@ -1,0 +1,125 @@
+"""Nodes that combine several controls by weights (paper, Eq. 7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..scedit_core import SCEditError
+from .inputs import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
+from .patch import Condition, install
+from .sockets import CONDITION, CONTROL
+
+_MOST_CONDITIONS = 16
+
+
+class SCEditCondition(io.ComfyNode):
+    """One control with its hint and weight, to be combined with others."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditCondition",
+            display_name="Condition (SCEdit)",
+            category="SCEdit",
+            description="One control with its hint image and weight, for 'Compose' or 'Apply Conditions'.",
+            search_aliases=["scedit", "multi controlnet", "control stack", "条件"],
+            inputs=[
+                CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
+                io.Image.Input("image", tooltip=IMAGE_TIP),
+                strength("weight", "Weight of this control beside the others (alpha in the paper)."),
+                start_percent(),
+                end_percent(),
+                io.Mask.Input("mask", optional=True, tooltip=MASK_TIP),
+            ],
+            outputs=[
+                CONDITION.Output(display_name="condition", tooltip="For 'Compose' or 'Apply Conditions'.")
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        control: Any,
+        image: Tensor,
+        weight: float = 1.0,
+        start_percent: float = 0.0,
+        end_percent: float = 1.0,
+        mask: Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Bundle the inputs."""
+        return io.NodeOutput((Condition(control, image, weight, start_percent, end_percent, mask),))
+
+
+class SCEditComposeConditions(io.ComfyNode):
+    """Several conditions in one bundle."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        row = CONDITION.Input("condition", tooltip="From 'Condition' or another 'Compose Conditions'.")
+        template = io.Autogrow.TemplatePrefix(row, prefix="condition", min=1, max=_MOST_CONDITIONS)
+        return io.Schema(
+            node_id="SCEditComposeConditions",
+            display_name="Compose Conditions (SCEdit)",
+            category="SCEdit",
+            description="Combines separately trained controls, such as canny and color, by their weights.",
+            search_aliases=["scedit", "multi controlnet", "combine controls", "blend", "多条件组合"],
+            inputs=[
+                io.Autogrow.Input("conditions", template=template, tooltip="The controls to combine."),
+                io.Boolean.Input(
+                    "normalize",
+                    default=False,
+                    tooltip="Divide the weights by their sum, so that they add up to 1 as in the paper. "
+                    "Off: each control acts at its own weight.",
+                ),
+            ],
+            outputs=[CONDITION.Output(display_name="conditions", tooltip="For 'Apply Conditions'.")],
+        )
+
+    @classmethod
+    def execute(cls, conditions: io.Autogrow.Type, normalize: bool = False) -> io.NodeOutput:
+        """Put the bundles together in the order of their sockets."""
+        bundle = tuple(condition for row in conditions.values() if row is not None for condition in row)
+        return io.NodeOutput(_normalized(bundle) if normalize else bundle)
+
+
+class SCEditApplyConditions(io.ComfyNode):
+    """Steer a MODEL by all conditions of a bundle."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditApplyConditions",
+            display_name="Apply Conditions (SCEdit)",
+            category="SCEdit",
+            description="Steers the model by one or several combined conditions at once.",
+            search_aliases=["scedit", "multi controlnet", "apply controls", "应用条件"],
+            inputs=[
+                io.Model.Input("model", tooltip="An SD 1.5, SD 2.x or SDXL model; it is not changed itself."),
+                CONDITION.Input("conditions", tooltip="From 'Compose Conditions' or a single 'Condition'."),
+                strength("strength", "Strength of all conditions together, times the weight of each."),
+            ],
+            outputs=[io.Model.Output(tooltip="The model with the controls.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, conditions: tuple[Condition, ...], strength: float = 1.0) -> io.NodeOutput:
+        """Add all controls to a clone of the model."""
+        return io.NodeOutput(install(model, conditions, strength))
+
+
+def _normalized(bundle: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """The same conditions with weights that add up to 1."""
+    weights = [condition.weight for condition in bundle]
+    total = sum(weights)
+    if total == 0:
+        raise SCEditError(
+            f"the weights {weights} add up to 0 and cannot be normalized; raise one, or switch normalize off"
+        )
+    return tuple(replace(condition, weight=condition.weight / total) for condition in bundle)

@@ -1,0 +1,44 @@
+"""Inputs that several nodes share, worded once."""
+
+from comfy_api.latest import io
+
+IMAGE_TIP = (
+    "The hint image, made the way the control was trained (canny: white edges on black, and so on). Any "
+    "size: it is scaled to cover the latent and its centre is used. A batch gives each latent its own hint; fewer "
+    "hints than latents repeat, more are cut."
+)
+MASK_TIP = (
+    "Where it acts: white where it should, black where the model is left alone. Fitted like a hint image; a "
+    "batch gives each latent its own mask, fewer repeat."
+)
+
+
+def strength(name: str, tooltip: str) -> io.Float.Input:
+    """A strength or weight, 1 by default."""
+    return io.Float.Input(name, default=1.0, min=-10.0, max=10.0, step=0.01, tooltip=tooltip)
+
+
+def start_percent() -> io.Float.Input:
+    """Where in the schedule an edit begins to act."""
+    return io.Float.Input(
+        "start_percent",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        step=0.001,
+        optional=True,
+        tooltip="Part of the denoising after which it begins to act: 0 from the first step.",
+    )
+
+
+def end_percent() -> io.Float.Input:
+    """Where in the schedule an edit stops acting."""
+    return io.Float.Input(
+        "end_percent",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.001,
+        optional=True,
+        tooltip="Part of the denoising after which it stops acting: 1 to the last step.",
+    )

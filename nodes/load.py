@@ -1,0 +1,128 @@
+"""Nodes that load tuner files."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+from comfy_api.latest import io
+
+from ..scedit_core import Checkpoint, SCEditError, build_tuners, read_checkpoint
+from .patch import HostedTuners
+from .paths import tuner_fingerprint, tuner_names, tuner_path
+from .sockets import CONTROL, TUNER
+
+_TUNER_NAME_TIP = (
+    "A tuner file or published folder in models/scedit (or a path given for 'scedit' in "
+    "extra_model_paths.yaml). Kind and sizes are read from the file."
+)
+_KINDS = {
+    "sc": "an SC-Tuner (style); load it with 'Load SC-Tuner (SCEdit)'",
+    "csc": "a CSC-Tuner (control); load it with 'Load CSC-Tuner (SCEdit)'",
+}
+
+
+def _host(checkpoint: Checkpoint, name: str) -> HostedTuners:
+    """Hand the tuners to ComfyUI's memory management."""
+    offload_device = comfy.model_management.unet_offload_device()
+    dtype = next(iter(checkpoint.state_dict.values())).dtype
+    tuners = build_tuners(
+        checkpoint.spec, operations=comfy.ops.manual_cast, device=offload_device, dtype=dtype
+    )
+    # looked up now, not imported by name: ComfyUI rebinds it at start when weights are loaded dynamically
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        tuners, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
+    )
+    tuners.load_state_dict(checkpoint.state_dict, assign=patcher.is_dynamic())
+    return HostedTuners(name, patcher)
+
+
+def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
+    checkpoint = read_checkpoint(tuner_path(name))
+    if checkpoint.spec.kind != kind:
+        raise SCEditError(f"'{name}' is {_KINDS[checkpoint.spec.kind]}")
+    return _host(checkpoint, name)
+
+
+def _missing(name: str | None) -> bool | str:
+    """True if the name leads to a tuner (or comes from a link), else what to do about it."""
+    try:
+        if name is not None:
+            tuner_path(name)
+    except SCEditError as error:
+        return str(error)
+    return True
+
+
+class SCEditLoadSCTuner(io.ComfyNode):
+    """Load an SC-Tuner: a style taught to a U-Net's skip connections."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditLoadSCTuner",
+            display_name="Load SC-Tuner (SCEdit)",
+            category="SCEdit/loaders",
+            description="Loads an SCEdit SC-Tuner (a style) from models/scedit.",
+            search_aliases=["scedit", "sc tuner", "style tuner", "scepter", "加载微调器", "风格"],
+            inputs=[io.Combo.Input("tuner_name", options=tuner_names(), tooltip=_TUNER_NAME_TIP)],
+            outputs=[TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner'.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
+        """Refuse a missing file before anything runs; accepts either slash in saved graphs."""
+        return _missing(tuner_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, tuner_name: str) -> Any:
+        """Load again when the file changed."""
+        return tuner_fingerprint(tuner_name)
+
+    @classmethod
+    def execute(cls, tuner_name: str) -> io.NodeOutput:
+        """Load the file."""
+        return io.NodeOutput(_load(tuner_name, "sc"))
+
+
+class SCEditLoadCSCTuner(io.ComfyNode):
+    """Load a CSC-Tuner: a controller that steers generation by an image."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditLoadCSCTuner",
+            display_name="Load CSC-Tuner (SCEdit)",
+            category="SCEdit/loaders",
+            description="Loads an SCEdit CSC-Tuner (canny, color, depth, ... control) from models/scedit.",
+            search_aliases=[
+                "scedit",
+                "csc tuner",
+                "controlnet",
+                "t2i adapter",
+                "scepter",
+                "加载控制器",
+                "控制",
+            ],
+            inputs=[io.Combo.Input("tuner_name", options=tuner_names(), tooltip=_TUNER_NAME_TIP)],
+            outputs=[CONTROL.Output(display_name="control", tooltip="For 'Apply CSC-Tuner' or 'Condition'.")],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
+        """Refuse a missing file before anything runs; accepts either slash in saved graphs."""
+        return _missing(tuner_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, tuner_name: str) -> Any:
+        """Load again when the file changed."""
+        return tuner_fingerprint(tuner_name)
+
+    @classmethod
+    def execute(cls, tuner_name: str) -> io.NodeOutput:
+        """Load the file."""
+        return io.NodeOutput(_load(tuner_name, "csc"))

@@ -1,0 +1,168 @@
+"""The seam to ComfyUI's model patching: how edits of skips get into a MODEL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..scedit_core import PreparedEdit, SCEditError, SkipEdit, SkipLayout, edit_skip, prepare_edit
+from ..scedit_core.hint import to_hint, to_mask
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+_PATCH_KIND = "output_block_patch"
+
+
+@dataclass(frozen=True, eq=False)
+class HostedTuners:
+    """Tuners of a file, held by a ModelPatcher so that ComfyUI loads and offloads their weights."""
+
+    name: str
+    patcher: ModelPatcher
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """A tuner set with what it sees and how it acts; `image` is None for a style."""
+
+    hosted: HostedTuners
+    image: Tensor | None = None
+    weight: float = 1.0
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    mask: Tensor | None = None
+
+
+class SkipPatch:
+    """All SCEdit edits of one model clone: ComfyUI's `output_block_patch` object. Immutable but for its cache.
+
+    Clones of a MODEL share patch objects, and several threads may call one (a device each), so the cache of
+    encoded hints is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling
+    run.
+    """
+
+    def __init__(self, edits: Sequence[SkipEdit] = (), patchers: Sequence[ModelPatcher] = ()) -> None:
+        self.edits = tuple(edits)
+        self.patchers = tuple(patchers)
+        self._prepared: dict[tuple[Any, ...], PreparedEdit] = {}
+
+    def extended(self, edit: SkipEdit, patcher: ModelPatcher) -> SkipPatch:
+        """A new patch with one more edit."""
+        return SkipPatch((*self.edits, edit), (*self.patchers, patcher))
+
+    def __call__(self, h: Tensor, skip: Tensor, transformer_options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Edit the skip that the host is about to hand to an output block."""
+        block = transformer_options["block"][1]
+        active = self._active(transformer_options)
+        size = tuple(transformer_options["original_shape"][-2:])
+        prepared = [self._prepare(index, size, skip) for index in active]
+        return h, edit_skip(skip, block, prepared, self._latents(skip, transformer_options))
+
+    def to(self, _device_or_dtype: Any) -> SkipPatch:
+        """Nothing to move: the patchers hold the weights, and hints are encoded where the skips are."""
+        return self
+
+    def models(self) -> list[ModelPatcher]:
+        """The weights that ComfyUI has to load together with the model."""
+        return list(dict.fromkeys(self.patchers))
+
+    def cleanup(self) -> None:
+        """Called by ComfyUI when a sampling run ends, whether it succeeded or not."""
+        self._prepared.clear()
+
+    def _active(self, options: dict[str, Any]) -> list[int]:
+        """Indices of the edits that act at this step's noise level."""
+        if all(edit.is_always_on for edit in self.edits):
+            return list(range(len(self.edits)))
+        sigma = _sigma(options)
+        return [index for index, edit in enumerate(self.edits) if edit.acts_at(sigma)]
+
+    def _prepare(self, index: int, size: tuple[int, ...], skip: Tensor) -> PreparedEdit:
+        key = (index, size, skip.device, skip.dtype)
+        if key not in self._prepared:
+            self._prepared[key] = prepare_edit(self.edits[index], size[0], size[1], skip)
+        return self._prepared[key]
+
+    def _latents(self, skip: Tensor, options: dict[str, Any]) -> Tensor | None:
+        """Number of the latent in each row: the batch is chunks (cond, uncond, ...) times latents."""
+        if all(_is_single(edit.hint) and _is_single(edit.mask) for edit in self.edits):
+            return None
+        chunks = len(options.get("cond_or_uncond", ())) or 1
+        latents = _window(options) or range(skip.shape[0] // chunks)
+        return torch.tensor([*latents] * chunks, device=skip.device)
+
+
+def install(model: ModelPatcher, conditions: Sequence[Condition], strength: float = 1.0) -> ModelPatcher:
+    """A clone of the MODEL with these edits added to those it has; the MODEL itself stays as it is.
+
+    Every clone has at most one SkipPatch, so that controls read the unedited skip and not each other's
+    results. An edit without effect is left out: the base model's picture comes out bit for bit.
+    """
+    layout = SkipLayout.from_unet_config(model.model.model_config.unet_config)
+    clone = model.clone()
+    patches = clone.model_options["transformer_options"].setdefault("patches", {}).setdefault(_PATCH_KIND, [])
+    place = next((i for i, patch in enumerate(patches) if isinstance(patch, SkipPatch)), None)
+    patch = SkipPatch() if place is None else patches[place]
+    for condition in conditions:
+        condition.hosted.patcher.model.spec.check_fits(layout, condition.hosted.name)
+        edit = _edit(model, condition, strength)
+        if not edit.is_silent:
+            patch = patch.extended(edit, condition.hosted.patcher)
+    if place is not None:
+        patches[place] = patch
+    elif patch.edits:
+        clone.set_model_output_block_patch(patch)
+    return clone
+
+
+def _edit(model: ModelPatcher, condition: Condition, strength: float) -> SkipEdit:
+    sigma_start, sigma_end = _sigma_window(model, condition.start_percent, condition.end_percent)
+    return SkipEdit(
+        condition.hosted.patcher.model,
+        strength * condition.weight,
+        hint=None if condition.image is None else to_hint(condition.image),
+        mask=None if condition.mask is None else to_mask(condition.mask),
+        sigma_start=sigma_start,
+        sigma_end=sigma_end,
+    )
+
+
+def _sigma_window(model: ModelPatcher, start_percent: float, end_percent: float) -> tuple[float, float]:
+    """Noise levels between which an edit acts; percents of 0 and 1 take in the first and last step."""
+    if not 0 <= start_percent <= end_percent <= 1:
+        raise SCEditError(
+            f"start_percent and end_percent must lie in order between 0 and 1, got {start_percent} and "
+            f"{end_percent}; 0 is the first step and 1 the last"
+        )
+    sampling = model.get_model_object("model_sampling")
+    return (
+        sampling.percent_to_sigma(start_percent) if start_percent > 0 else math.inf,
+        sampling.percent_to_sigma(end_percent) if end_percent < 1 else 0.0,
+    )
+
+
+def _sigma(options: dict[str, Any]) -> float:
+    """This step's noise level, read from the device once per step and kept in the step's own dictionary."""
+    sigmas = options["sigmas"]
+    seen = options.get("scedit_sigma")
+    if seen is None or seen[0] is not sigmas:
+        seen = options["scedit_sigma"] = (sigmas, float(sigmas.max()))
+    return seen[1]
+
+
+def _window(options: dict[str, Any]) -> list[int] | None:
+    """Which latents of the batch are sampled now, if context windows split it (ComfyUI, AnimateDiff)."""
+    window = options.get("context_window")
+    if window is not None:
+        return list(window.index_list)
+    return (options.get("ad_params") or {}).get("sub_idxs")
+
+
+def _is_single(images: Tensor | None) -> bool:
+    return images is None or images.shape[0] == 1
