@@ -4,8 +4,8 @@ from comfy_api.latest import io
 
 IMAGE_TIP = (
     "The hint image, made the way the control was trained (canny: white edges on black, and so on). Any "
-    "size: it is scaled to cover the latent and its centre is used. A batch gives each latent its own hint; fewer "
-    "hints than latents repeat, more are cut."
+    "size: it is scaled to cover the latent and its centre is used. A batch gives each latent its own hint; "
+    "fewer hints than latents repeat, more are cut."
 )
 MASK_TIP = (
     "Where it acts: white where it should, black where the model is left alone. Fitted like a hint image; a "

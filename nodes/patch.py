@@ -40,7 +40,7 @@ class Condition:
 
 
 class SkipPatch:
-    """All SCEdit edits of one model clone: ComfyUI's `output_block_patch` object. Immutable but for its cache.
+    """All SCEdit edits of one model clone: an `output_block_patch` object, immutable but for its cache.
 
     Clones of a MODEL share patch objects, and several threads may call one (a device each), so the cache of
     encoded hints is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling

@@ -1,0 +1,31 @@
+"""Makes `scedit_core` importable by its name and hands out the authors' reference values."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from support import GOLDEN, REPOSITORY, Golden, load_package
+
+if "scedit_core" not in sys.modules:
+    load_package("scedit_core", REPOSITORY / "scedit_core")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Golden:
+    """The authors' values."""
+    return GOLDEN
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that ask for `golden_case` once for each case."""
+    if "golden_case" in metafunc.fixturenames:
+        cases = GOLDEN.cases()
+        metafunc.parametrize("golden_case", cases, ids=[case["name"] for case in cases])
+
+
+def pytest_report_header() -> str:
+    """Say whether the tests that need a ComfyUI are part of this run."""
+    found = os.environ.get("COMFYUI_PATH")
+    return f"ComfyUI: {found}" if found else "ComfyUI: COMFYUI_PATH is not set, tests/host is left out"

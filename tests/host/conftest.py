@@ -1,0 +1,66 @@
+"""A real ComfyUI in this process, with the pack loaded the way ComfyUI loads packs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+from support import GOLDEN, REPOSITORY, load_package
+
+COMFYUI = os.environ.get("COMFYUI_PATH", "")
+PACK = "scedit_pack"
+
+# Without ComfyUI there is nothing to test here; the header of the run says so.
+collect_ignore_glob = [] if COMFYUI else ["test_*.py"]
+
+if COMFYUI:
+    sys.path.insert(0, COMFYUI)
+    import comfy.cli_args
+
+    comfy.cli_args.args.cpu = True
+    import folder_paths
+    from host_tools import load, tiny_model
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The pack, with the golden tuners in its model folder."""
+    folder_paths.models_dir = str(tmp_path_factory.mktemp("models"))
+    folder_paths.set_temp_directory(str(tmp_path_factory.mktemp("temp")))
+    module = load_package(PACK, REPOSITORY)
+    module.nodes.register_tuner_folder()
+    folder_paths.add_model_folder_path("scedit", str(GOLDEN.path("tuners")))
+    return module
+
+
+@pytest.fixture(scope="session")
+def nodes(pack: ModuleType) -> dict[str, Any]:
+    """Node classes by id."""
+    return {node.define_schema().node_id: node for node in pack.nodes.NODES}
+
+
+@pytest.fixture(scope="session")
+def model() -> Any:
+    """The golden U-Net with six skips as a MODEL. Shared: the pack never changes a MODEL it is given."""
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def tuner(pack: ModuleType, nodes: dict[str, Any]) -> Any:
+    """An SC-Tuner for the golden U-Net."""
+    return load(nodes, "SCEditLoadSCTuner", "sc_full")
+
+
+@pytest.fixture(scope="session")
+def control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
+    """A CSC-Tuner for the golden U-Net."""
+    return load(nodes, "SCEditLoadCSCTuner", "csc_k1")
+
+
+@pytest.fixture(scope="session")
+def other_control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
+    """Another CSC-Tuner for the golden U-Net."""
+    return load(nodes, "SCEditLoadCSCTuner", "csc_s07")

@@ -1,0 +1,72 @@
+"""Finds the authors' reference values and imports parts of the repository by path."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def load_package(name: str, folder: Path) -> ModuleType:
+    """Import a folder under a name of our choosing: the repository must not be on sys.path, where its `nodes`
+    would hide ComfyUI's."""
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no package in {folder}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Golden:
+    """The authors' values: `index` describes them, `path` finds a file of the set."""
+
+    def __init__(self) -> None:
+        whole = Path(os.environ.get("SCEDIT_GOLDEN", REPOSITORY.parent / "shared" / "golden"))
+        self.folder = whole if (whole / "index.json").is_file() else REPOSITORY / "tests" / "golden"
+        self.index = json.loads((self.folder / "index.json").read_text(encoding="utf-8"))
+
+    def path(self, relative: str) -> Path:
+        """A file of the set."""
+        return self.folder / relative
+
+    def tuner(self, name: str) -> Path:
+        """A folder that holds this tuner, in whichever layout is there."""
+        entry = self.index["tuners"][name]
+        folders = (
+            [layout["folder"] for layout in entry["layouts"]] if "layouts" in entry else [entry["folder"]]
+        )
+        return next(self.path(folder) for folder in folders if self.path(folder).is_dir())
+
+    def has(self, case: dict) -> bool:
+        """True if everything that a case needs is there."""
+        try:
+            for name in case_tuners(case):
+                self.tuner(name)
+        except StopIteration:
+            return False
+        return (
+            self.path(case["expected"]).is_file()
+            and self.path(f"inputs/{case['inputs']}.safetensors").is_file()
+        )
+
+    def cases(self) -> list[dict]:
+        """All cases whose files are there."""
+        return [case for case in self.index["cases"] if self.has(case)]
+
+
+def case_tuners(case: dict) -> list[str]:
+    """Names of all tuners that take part in a case."""
+    styles = case["sc"]["tuners"] if case.get("sc") else []
+    return [*styles, *(control["tuner"] for control in case["controls"])]
+
+
+GOLDEN = Golden()
