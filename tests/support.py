@@ -12,18 +12,24 @@ from types import ModuleType
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def load_package(name: str, folder: Path) -> ModuleType:
-    """Import a folder under a name of our choosing: the repository must not be on sys.path, where its `nodes`
-    would hide ComfyUI's."""
-    spec = importlib.util.spec_from_file_location(
-        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
+def load_module(name: str, file: Path, folder: Path | None = None) -> ModuleType:
+    """Import a file under a name of our choosing, as a package if `folder` is given.
+
+    The repository must not be on sys.path: its `nodes` would hide ComfyUI's.
+    """
+    locations = [str(folder)] if folder else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=locations)
     if spec is None or spec.loader is None:
-        raise ImportError(f"no package in {folder}")
+        raise ImportError(f"{file} is no module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def load_package(name: str, folder: Path) -> ModuleType:
+    """Import a folder with an __init__.py under a name of our choosing."""
+    return load_module(name, folder / "__init__.py", folder)
 
 
 class Golden:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +26,7 @@ if COMFYUI:
     comfy.cli_args.args.cpu = True
     import folder_paths
     from host_tools import load, tiny_model
+    from server_tools import PHOTO, server_module
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +68,29 @@ def control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
 def other_control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
     """Another CSC-Tuner for the golden U-Net."""
     return load(nodes, "SCEditLoadCSCTuner", "csc_s07")
+
+
+@pytest.fixture(scope="session")
+def sandbox_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models folder of the sandbox; made here if the caller did not bring one."""
+    given = os.environ.get("SCEDIT_SANDBOX_MODELS")
+    if given:
+        return Path(given)
+    folder = tmp_path_factory.mktemp("sandbox_models")
+    script = REPOSITORY / "sandbox" / "make_models.py"
+    subprocess.run([sys.executable, str(script), "--comfyui", COMFYUI, "--out", str(folder)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, sandbox_models: Path) -> Iterator[Any]:
+    """A running ComfyUI with the pack and the sandbox; its own models folder is empty for tests to fill."""
+    base = tmp_path_factory.mktemp("base")
+    with server_module.ComfyServer(Path(COMFYUI), base=base, models=sandbox_models) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def photo(server: Any) -> str:
+    """Name of the demo's photo in the server's input folder."""
+    return server.upload_image(PHOTO)
