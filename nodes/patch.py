@@ -56,6 +56,8 @@ class SkipPatch:
         """A new patch with one more edit."""
         return SkipPatch((*self.edits, edit), (*self.patchers, patcher))
 
+    # Not traced into a compiled U-Net: each step's noise level would compile it again.
+    @torch.compiler.disable
     def __call__(self, h: Tensor, skip: Tensor, transformer_options: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Edit the skip that the host is about to hand to an output block."""
         block = transformer_options["block"][1]
@@ -106,7 +108,7 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
     """
     layout = SkipLayout.from_unet_config(model.model.model_config.unet_config)
     clone = model.clone()
-    patches = clone.model_options["transformer_options"].setdefault("patches", {}).setdefault(_PATCH_KIND, [])
+    patches = clone.model_options["transformer_options"].get("patches", {}).get(_PATCH_KIND, [])
     place = next((i for i, patch in enumerate(patches) if isinstance(patch, SkipPatch)), None)
     patch = SkipPatch() if place is None else patches[place]
     for condition in conditions:
