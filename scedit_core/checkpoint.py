@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .control import CSCTunerSet
@@ -24,6 +25,7 @@ from .unet import SkipLayout
 
 _LAYOUT_VERSION = "1"
 _STEM_CONVS = 7
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         state_dict = _canonical_tensors(raw.tensors, detected)
         spec = infer_spec({key: tuple(t.shape) for key, t in state_dict.items()}, _stated_strides(raw))
         _check_keys(spec, state_dict, detected)
-        _check_finite(raw.tensors)
+        _check_numbers(raw.tensors)
     except SCEditError as error:
         raise SCEditError(f"'{place.name}': {error}") from error
     return Checkpoint(spec, state_dict, detected.format.name, raw.metadata)
@@ -81,13 +83,26 @@ def save_checkpoint(
     if tuners.spec.hint is not None:
         own["scedit.strides"] = ",".join(map(str, tuners.spec.hint.strides))
     tensors = {key: value.detach().contiguous() for key, value in tuners.state_dict().items()}
-    handle, temporary = tempfile.mkstemp(prefix=target.name, suffix=".part", dir=target.parent)
-    os.close(handle)
+    header, body = _serialized(tensors, {**(metadata or {}), **own})
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
-        save_file(tensors, temporary, metadata={**(metadata or {}), **own})
-        Path(temporary).replace(target)
+        with part.open("xb") as file:
+            file.write(header)
+            file.write(body)
+        part.replace(target)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+def _serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:
+    """Header and body of a safetensors file; the library alone writes the metadata in a random order."""
+    whole = save(dict(tensors), metadata=dict(metadata))
+    body = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:body])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the body is aligned to 8 bytes
+    return len(text).to_bytes(8, "little") + text, memoryview(whole)[body:]
 
 
 def infer_spec(shapes: Mapping[str, tuple[int, ...]], strides: Sequence[int] | None = None) -> TunerSpec:
@@ -111,16 +126,34 @@ def _infer_hint(
             f"has {len(pre)} and {len(dense)}; get the whole file again"
         )
     stem = (pre[0][1], *(pre[i][0] for i in range(_STEM_CONVS)))
-    blocks = len(strides) if strides else 1 + max(*dense, *channels)
+    blocks = len(strides) if strides else 1 + max([*dense, *channels])
     features = _features(dense, blocks, stem[-1])
     wrong = sorted(block for block, width in channels.items() if features[block] != width)
     if wrong:
         raise SCEditError(
-            f"its hint features have other widths than its tuners at blocks {wrong}; get the whole file again"
+            f"its hint features have other widths than its tuners at blocks {wrong}; get the whole file "
+            "again, with its configuration.json"
         )
     layout = SkipLayout(features, tuple(strides)) if strides else SkipLayout.from_channels(features)
     kernel = dense[max(dense)][-1]
-    return HintSpec(stem, kernel, features, layout.strides, tuple(sorted(dense)))
+    spec = HintSpec(stem, kernel, features, layout.strides, tuple(sorted(dense)))
+    _check_hint(spec)
+    return spec
+
+
+def _check_hint(spec: HintSpec) -> None:
+    """Refuse encoders whose features would have another size than the skips, or that read no RGB image."""
+    if spec.stem[0] != 3 or spec.kernel % 2 == 0:
+        raise SCEditError(
+            f"its hint encoder reads {spec.stem[0]} channels and has dense convs of size {spec.kernel}, "
+            "expected 3 (RGB) and an odd size; this is no SCEdit tuner, or a damaged one"
+        )
+    lost = [block for block, stride in enumerate(spec.strides) if stride == 2 and block not in spec.dense]
+    if lost:
+        raise SCEditError(
+            f"has missing keys: no dense hint conv at blocks {lost}, where the U-Net halves; get the whole "
+            "file again, with its configuration.json"
+        )
 
 
 def _features(dense: Mapping[int, tuple[int, ...]], blocks: int, width: int) -> tuple[int, ...]:
@@ -173,11 +206,14 @@ def _check_keys(spec: TunerSpec, state_dict: Mapping[str, Tensor], detected: Det
             )
 
 
-def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
     for key, tensor in tensors.items():
-        if not tensor.is_floating_point():
+        is_plain = tensor.layout == torch.strided and not tensor.is_meta
+        if tensor.dtype not in _DTYPES or not is_plain:
+            found = tensor.dtype if is_plain else "sparse or no"
             raise SCEditError(
-                f"{key} holds {tensor.dtype} numbers, expected floating point; this is no SCEdit tuner"
+                f"{key} holds {found} numbers, expected plain floating point of 16, 32 or 64 bits; "
+                "convert the file, or choose another"
             )
         if not bool(torch.isfinite(tensor).all()):
             raise SCEditError(

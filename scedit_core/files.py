@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,20 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 # File names that the authors' tools write; a published folder holds one of them, often one folder deeper.
 PUBLISHED_NAMES = ("adapter_model.safetensors", "adapter_model.bin", "pytorch_model.bin")
 
-_TORN_PICKLE = (EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError)
+# What torch.load raises for a torn file, by where it was torn: OSError where the directory of the zip is cut,
+# struct.error and AssertionError in files older than the zip layout.
+_TORN_PICKLE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,8 @@ def read_tensors(path: Path) -> TensorFile:
         file = found
     if not file.is_file():
         raise SCEditError(f"'{path.name}' is no file or folder; choose a tuner file that exists")
-    tensors, metadata = _read_safetensors(file) if file.suffix == ".safetensors" else (_read_pickle(file), {})
+    is_safetensors = file.suffix.lower() == ".safetensors"
+    tensors, metadata = _read_safetensors(file) if is_safetensors else (_read_pickle(file), {})
     return TensorFile(file, tensors, metadata, _read_control_config(file.parent / "configuration.json"))
 
 
@@ -105,7 +120,7 @@ def _read_json(file: Path) -> dict[str, Any]:
         return {}
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SCEditError(
             f"'{file.name}' beside the tuner is not JSON ({error}); get it again with its tuner"
         ) from error

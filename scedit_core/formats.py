@@ -19,7 +19,7 @@ _LN_OF_LAYER = {layer: ln for ln, layer in _LAYER_OF_LN.items()}
 # What stands for each {field} of a key; prefix and adapter must be the same in all keys of a file.
 _PATTERNS = {
     "prefix": r"(?:model\.)?(?:control_blocks\.)?(?:0\.)?",
-    "adapter": r"[^.]+",
+    "adapter": r"[^.\r\n]+",
     "block": r"0|[1-9]\d?",
     "input_block": r"0|[1-9]\d?",
     "pre_layer": r"0|2|4|6|8|10|12",
@@ -114,7 +114,13 @@ def detect_format(keys: Collection[str], blocks: int | None = None) -> DetectedF
         matches = [_match(row, key) for key in keys]
         used = {rule for rule, _ in matches}
         if None not in used and used == set(row.rules):
-            return DetectedFormat(row, _constants(fields for _, fields in matches), blocks or _count(matches))
+            count = _count(matches)
+            if row.kind == "csc" and blocks is not None and blocks < count:
+                raise SCEditError(
+                    f"is configured for a U-Net with {blocks} skips but has keys for {count}; put the "
+                    "configuration.json that came with the file beside it"
+                )
+            return DetectedFormat(row, _constants(fields for _, fields in matches), blocks or count)
     raise SCEditError(_unexplained(keys))
 
 
@@ -134,12 +140,17 @@ def _unexplained(keys: Collection[str]) -> str:
             "choose a whole, unmixed file"
         )
     used = {_match(row, key)[0] for key in keys}
-    missing = [rule.in_file.replace("{prefix}", "") for rule in row.rules if rule not in used]
+    missing = [_example(rule) for rule in row.rules if rule not in used]
     return f"looks like a {row.name} but has missing keys, like {_some(missing)}; get the whole file again"
 
 
+def _example(rule: KeyRule) -> str:
+    """A key of this kind as it would stand in a file, with * for numbers."""
+    return re.sub(r"\{\w+\}", "*", rule.in_file.replace("{prefix}", "").replace("{leaf}", "weight"))
+
+
 def _some(keys: Iterable[str], most: int = 3) -> str:
-    names = sorted(keys)
+    names = [key if key.isprintable() else repr(key) for key in sorted(keys)]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

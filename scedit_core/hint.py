@@ -36,8 +36,10 @@ def cover(image: Tensor, height: int, width: int) -> Tensor:
     """Scale `(N, C, H, W)` until it covers height x width, then crop its centre: no bars, no distortion."""
     if image.shape[-2:] == (height, width):
         return image
-    scale = max(height / image.shape[-2], width / image.shape[-1])
-    size = (max(height, round(image.shape[-2] * scale)), max(width, round(image.shape[-1] * scale)))
+    high, wide = image.shape[-2:]
+    # whole numbers, rounded down: the sizes that the authors' resize gives
+    by_height = wide * height >= width * high
+    size = (height, wide * height // high) if by_height else (high * width // wide, width)
     image = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     return image[..., top : top + height, left : left + width]

@@ -1,0 +1,121 @@
+"""Hint images and masks, from what users connect to what fits the latent."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support import GOLDEN
+
+from scedit_core import SCEditError
+from scedit_core.hint import cover, to_hint, to_mask
+
+SIZES = [(64, 64), (64, 96), (96, 64), (8, 200), (200, 8), (65, 31)]
+
+
+def noise(*shape: int) -> torch.Tensor:
+    """Seeded uniform noise."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def same_framing(case: dict) -> bool:
+    """True if the authors scale this image as we do: they fit its short side, we cover the target."""
+    (height, width), (to_height, to_width) = case["image_hw"], case["target_hw"]
+    scale = min(to_height, to_width) / min(height, width)
+    return height * scale >= to_height and width * scale >= to_width
+
+
+CASES = [case for case in GOLDEN.index["preprocess"]["resize_crop"]["cases"] if same_framing(case)]
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_grey_rgb_and_rgba_images_become_rgb_hints(channels):
+    image = noise(2, 5, 7, channels)
+    hint = to_hint(image)
+    assert hint.shape == (2, 3, 5, 7)
+    for channel in range(3):
+        assert torch.equal(hint[:, channel], image[..., min(channel, channels - 1)])
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1, 8, 8, 2), "1, 3 or 4 channels, got 2; convert it to RGB"),
+        ((1, 8, 8, 5), "1, 3 or 4 channels, got 5"),
+        ((0, 8, 8, 3), r"at least one hint image .*got shape \(0, 8, 8, 3\); connect"),
+        ((1, 0, 8, 3), "at least one hint image"),
+        ((8, 8, 3), r"got shape \(8, 8, 3\)"),
+    ],
+)
+def test_images_that_are_no_hints_are_refused(shape, words):
+    with pytest.raises(SCEditError, match=words):
+        to_hint(torch.zeros(shape))
+
+
+def test_masks_with_and_without_a_batch_are_taken():
+    mask = noise(2, 5, 7)
+    assert torch.equal(to_mask(mask), mask[:, None])
+    assert torch.equal(to_mask(mask[0]), mask[:1, None])
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8), (1, 0, 8), (1, 1, 8, 8), (8,)])
+def test_masks_without_pixels_are_refused(shape):
+    with pytest.raises(SCEditError, match=r"expected a mask \(M, H, W\) with at least one pixel"):
+        to_mask(torch.zeros(shape))
+
+
+def test_half_precision_and_whole_numbers_become_float32():
+    assert to_hint(torch.ones(1, 4, 4, 3, dtype=torch.float16)).dtype == torch.float32
+    assert to_mask(torch.ones(1, 4, 4, dtype=torch.uint8)).dtype == torch.float32
+
+
+def test_an_image_of_the_right_size_is_handed_on_itself():
+    image = noise(2, 3, 48, 64)
+    assert cover(image, 48, 64) is image
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("target", SIZES)
+def test_no_bars_appear(size, target):
+    covered = cover(torch.ones(1, 3, *size), *target)
+    assert covered.shape == (1, 3, *target)
+    assert (covered - 1).abs().max() < 1e-5  # weights of an interpolation add up to 1, but for rounding
+
+
+def test_the_centre_is_kept():
+    image = noise(1, 3, 8, 16)
+    assert (cover(image, 8, 8) - image[..., 4:12]).abs().max() < 1e-6
+    assert (cover(image, 4, 16) - image[..., 2:6, :]).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("size", SIZES[:3])
+@pytest.mark.parametrize("target", SIZES[:3])
+def test_squares_stay_square(size, target):
+    image = torch.zeros(1, 1, *size)
+    top, left = size[0] // 2 - 10, size[1] // 2 - 10
+    image[..., top : top + 20, left : left + 20] = 1
+    bright = cover(image, *target)[0, 0] > 0.5
+    height, width = bright.any(1).sum(), bright.any(0).sum()
+    assert height == width
+    assert height >= 20 * max(target) / 96
+
+
+def test_shrinking_averages_and_skips_no_pixel():
+    stripes = torch.zeros(1, 3, 256, 256)
+    stripes[..., ::8] = 1
+    inner = cover(stripes, 32, 32)[..., 4:-4]
+    assert (inner - 1 / 8).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("width", [20, 32, 44])
+def test_a_mirrored_image_makes_a_mirrored_hint(width):
+    image = noise(1, 3, 24, width)  # even sizes: as much is cut on either side
+    mirrored = cover(image.flip(-1), 36, 24).flip(-1)
+    assert (mirrored - cover(image, 36, 24)).abs().max() < 1e-5  # sums in another order
+
+
+@pytest.mark.parametrize("case", CASES, ids=[str(case["index"]) for case in CASES])
+def test_hints_equal_the_authors_where_theirs_have_no_bars(golden, case):
+    stored = load_file(golden.path("preprocess/resize_crop.safetensors"))
+    image = stored[f"{case['index']}.image"][None] / 255
+    wanted = stored[f"{case['index']}.hint"]
+    # the authors round to whole steps of 1/255, once per direction
+    assert (cover(to_hint(image), *case["target_hw"]) - wanted).abs().max() < 1.5 / 255
