@@ -12,8 +12,8 @@ from support import GOLDEN, REPOSITORY, Golden, load_package
 if "scedit_core" not in sys.modules:
     load_package("scedit_core", REPOSITORY / "scedit_core")
 
-# Sums are grouped by threads: one number of them makes the same rounding everywhere, and two keep a small machine
-# that also runs a server from spinning.
+# Sums are grouped by threads: one number of them makes the same rounding everywhere, and two keep a small
+# machine that also runs a server from spinning.
 torch.set_num_threads(2)
 
 

@@ -1,0 +1,123 @@
+"""Cost of one denoising step with SCEdit and with a ControlNet, against the same U-Net alone, in one run.
+
+    python dev.py bench step_cost [--size 256] [--rounds 5]
+
+SD 1.5-size U-Net (860M parameters) and stock ControlNet, random weights, CPU, batch 2 (cond and uncond).
+FLOPs are exact; times are medians of rounds that alternate between the variants: a busy machine drifts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from workbench import SKIPS_SD15, controlnet, host, load_pack, sd15_model
+
+STEPS_PER_RUN = 20
+
+
+def variants(pack: Any, size: int) -> dict[str, tuple[Any, Any]]:
+    """MODEL and ControlNet (or None) of each variant."""
+    core, patch = pack.scedit_core, pack.nodes.patch
+    model = sd15_model()
+    layout = core.SkipLayout.from_channels(SKIPS_SD15)
+    image = torch.rand(1, size, size, 3)
+
+    def condition(spec: Any, image: torch.Tensor | None) -> Any:
+        return patch.Condition(patch.HostedTuners("random", host(core.build_tuners(spec))), image)
+
+    style = condition(core.TunerSpec.sc(layout), None)
+    canny, color = (condition(core.TunerSpec.csc(layout, kernel=3), image) for _ in range(2))
+    return {
+        "U-Net alone": (model, None),
+        "SC-Tuner": (patch.install(model, [style]), None),
+        "CSC-Tuner": (patch.install(model, [canny]), None),
+        "SC-Tuner + 2 CSC-Tuners": (patch.install(model, [style, canny, color]), None),
+        "ControlNet": (model, controlnet(image)),
+    }
+
+
+def step(model: Any, control: Any, size: int) -> Callable[[], torch.Tensor]:
+    """One evaluation of the model for cond and uncond, as a sampler asks for it."""
+    latent = torch.randn(2, 4, size // 8, size // 8)
+    context = torch.randn(2, 77, 768)
+    sigma = torch.full((2,), 5.0)
+    options = {
+        **model.model_options["transformer_options"],
+        "cond_or_uncond": [1, 0],
+        "sigmas": sigma[:1],
+    }
+
+    def evaluate() -> torch.Tensor:
+        residuals = None
+        if control is not None:
+            cond = {"c_crossattn": context}
+            residuals = control.get_control(latent, sigma, cond, 2, dict(options))
+        return model.model.apply_model(
+            latent, sigma, c_crossattn=context, control=residuals, transformer_options=dict(options)
+        )
+
+    return evaluate
+
+
+def flops(run: Callable[[], Any]) -> int:
+    """Exact number of floating point operations of a call."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=256, help="picture side in pixels")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    pack = load_pack()
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        runs = {}
+        for name, (model, control) in variants(pack, arguments.size).items():
+            if control is not None:
+                control.pre_run(model.model, model.get_model_object("model_sampling").percent_to_sigma)
+            runs[name] = step(model, control, arguments.size)
+        once = {name: flops(run) for name, run in runs.items()}  # the first step encodes hints
+        later = {name: flops(run) for name, run in runs.items()}
+        seconds = measure(runs, arguments.rounds)
+    report(arguments.size, once, later, seconds)
+
+
+def measure(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each variant in each round."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def report(size: int, once: dict[str, int], later: dict[str, int], seconds: dict[str, list[float]]) -> None:
+    """Print a table of ratios to the first variant."""
+    base = next(iter(later))
+    print(f"SD 1.5-size U-Net, {size} x {size}, cond + uncond, {torch.get_num_threads()} threads")
+    print(f"{'variant':26} {'GFLOP/step':>10} {'ratio':>7} {'hint GFLOP':>10} {'s/step':>8} {'ratio':>7}")
+    for name, count in later.items():
+        ratio = statistics.median(a / b for a, b in zip(seconds[name], seconds[base], strict=True))
+        print(
+            f"{name:26} {count / 1e9:10.1f} {count / later[base]:7.4f} {(once[name] - count) / 1e9:10.1f}"
+            f" {statistics.median(seconds[name]):8.3f} {ratio:7.3f}"
+        )
+    print(f"Hints are encoded once a run: over {STEPS_PER_RUN} steps, FLOPs with their share are")
+    for name, count in later.items():
+        share = (once[name] - count) / STEPS_PER_RUN
+        print(f"  {name:26} {(count + share) / later[base]:7.4f}")
+
+
+if __name__ == "__main__":
+    main()
