@@ -33,4 +33,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_report_header() -> str:
     """Say whether the tests that need a ComfyUI are part of this run."""
     found = os.environ.get("COMFYUI_PATH")
-    return f"ComfyUI: {found}" if found else "ComfyUI: COMFYUI_PATH is not set, tests/host is left out"
+    if not found:
+        return "ComfyUI: COMFYUI_PATH is not set, tests/host and tests/browser are left out"
+    return f"ComfyUI: {found}"
