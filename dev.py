@@ -98,6 +98,8 @@ def say(line: str) -> None:
 def clean_environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would let other Python installations leak in."""
     inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    # Waiting threads that spin make tests on a busy machine several times slower.
+    inherited.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return {**inherited, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", **extra}
 
 
@@ -239,8 +241,8 @@ def install_for_comfyui(comfyui: Path) -> None:
 # --- ComfyUI ---------------------------------------------------------------------------------------------
 
 
-def find_comfyui(given: Path | None) -> Path:
-    """The ComfyUI that was asked for, or the one around us, or a pinned one, fetched if need be."""
+def existing_comfyui(given: Path | None) -> Path | None:
+    """The ComfyUI of --comfyui or COMFYUI_PATH, or the one around us, or None."""
     asked = given or (Path(os.environ["COMFYUI_PATH"]) if os.environ.get("COMFYUI_PATH") else None)
     if asked is not None:
         if not is_comfyui(asked):
@@ -251,6 +253,11 @@ def find_comfyui(given: Path | None) -> Path:
         return asked.resolve()
     if REPO.parent.name == "custom_nodes" and is_comfyui(REPO.parent.parent):
         return REPO.parent.parent
+    return None
+
+
+def pinned_comfyui() -> Path:
+    """The ComfyUI that this repository brings for itself, fetched if need be."""
     pinned = WORK / f"ComfyUI-{COMFYUI_VERSION}"
     if not is_comfyui(pinned):
         fetch_comfyui(pinned)
@@ -339,9 +346,10 @@ def prepare_tools(progress: Progress) -> None:
 
 def prepare_all(progress: Progress, given: Path | None) -> Path:
     """Everything that running ComfyUI with the pack and the sandbox takes; where ComfyUI is."""
+    found = existing_comfyui(given)  # first: a wrong path should not cost a long installation
     prepare_tools(progress)
     with progress.step("ComfyUI"):
-        comfyui = find_comfyui(given)
+        comfyui = found or pinned_comfyui()
         say(f"      {comfyui}")
     with progress.step("ComfyUI's packages"):
         install_for_comfyui(comfyui)
@@ -386,7 +394,7 @@ def lint(progress: Progress, _options: argparse.Namespace) -> int:
     progress.begin("ruff and pyright")
     failed = False
     for program, *arguments in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["pyright"]):
-        say(f"      {program} {' '.join(arguments)}")
+        say(f"      {' '.join([program, *arguments])}")
         failed |= run_in_foreground([venv_program(program), *arguments]) != 0
     return int(failed)
 

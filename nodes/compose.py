@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -70,7 +71,7 @@ class SCEditComposeConditions(io.ComfyNode):
             description="Combines separately trained controls, such as canny and color, by their weights.",
             search_aliases=["scedit", "multi controlnet", "combine controls", "blend", "多条件组合"],
             inputs=[
-                io.Autogrow.Input("conditions", template=template, tooltip="The controls to combine."),
+                io.Autogrow.Input("conditions", template=template, tooltip="The conditions to combine."),
                 io.Boolean.Input(
                     "normalize",
                     default=False,
@@ -118,7 +119,7 @@ def _normalized(bundle: tuple[Condition, ...]) -> tuple[Condition, ...]:
     """The same conditions with weights that add up to 1."""
     weights = [condition.weight for condition in bundle]
     total = sum(weights)
-    if total == 0:
+    if math.isclose(total, 0, abs_tol=1e-6):
         raise SCEditError(
             f"the weights {weights} add up to 0 and cannot be normalized; raise one, or switch normalize off"
         )

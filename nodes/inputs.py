@@ -5,11 +5,11 @@ from comfy_api.latest import io
 IMAGE_TIP = (
     "The hint image, made the way the control was trained (canny: white edges on black, and so on). Any "
     "size: it is scaled to cover the latent and its centre is used. A batch gives each latent its own hint; "
-    "fewer hints than latents repeat, more are cut."
+    "fewer hints than latents repeat, extra ones are ignored."
 )
 MASK_TIP = (
-    "Where it acts: white where it should, black where the model is left alone. Fitted like a hint image; a "
-    "batch gives each latent its own mask, fewer repeat."
+    "Where it acts: white where it should, black where the model is left alone. Scaled to cover the latent, "
+    "its centre is used; a batch gives each latent its own mask, fewer repeat."
 )
 
 
@@ -27,7 +27,8 @@ def start_percent() -> io.Float.Input:
         max=1.0,
         step=0.001,
         optional=True,
-        tooltip="Part of the denoising after which it begins to act: 0 from the first step.",
+        tooltip="Part of the denoising after which it begins to act, by noise level as in ControlNet: 0 "
+        "means from the first step.",
     )
 
 
@@ -40,5 +41,6 @@ def end_percent() -> io.Float.Input:
         max=1.0,
         step=0.001,
         optional=True,
-        tooltip="Part of the denoising after which it stops acting: 1 to the last step.",
+        tooltip="Part of the denoising after which it stops acting, by noise level as in ControlNet: 1 means "
+        "to the last step.",
     )

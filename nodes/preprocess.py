@@ -91,7 +91,8 @@ class SCEditColor(io.ComfyNode):
                     default=64,
                     min=1,
                     max=1024,
-                    tooltip="Side of a colour block in pixels. Published controls: 64 (48 to 96).",
+                    tooltip="Side of a colour block in pixels of the image. "
+                    "Published controls: 64 (48 to 96).",
                 ),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a color control.")],

@@ -92,6 +92,8 @@ class ComfyServer:
     def __enter__(self) -> ComfyServer:
         if not (self.comfyui / "main.py").is_file():
             raise ServerError(f"{self.comfyui} is no ComfyUI folder: it has no main.py")
+        if self.port and _is_taken(self.port):
+            raise ServerError(f"port {self.port} is in use on this machine; choose another one")
         _prepare_base(self.base)
         self.port = self.port or _free_port()
         with self.log_file.open("wb") as log:
@@ -266,6 +268,11 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _environment() -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     return environment | {
@@ -277,6 +284,8 @@ def _environment() -> dict[str, str]:
         "TRANSFORMERS_OFFLINE": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
+        # Waiting threads that spin make everything several times slower on a busy machine.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
 
 

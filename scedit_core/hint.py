@@ -12,12 +12,12 @@ def to_hint(image: Tensor) -> Tensor:
     """Hint `(N, 3, H, W)` from images `(N, H, W, C)` of 1 (grey), 3 (RGB) or 4 channels (alpha dropped)."""
     if image.ndim != 4 or image.numel() == 0:
         raise SCEditError(
-            f"expected at least one hint image (N, H, W, C), got shape {tuple(image.shape)}; "
+            f"expected at least one image (N, H, W, C), got shape {tuple(image.shape)}; "
             "connect an image that holds pixels"
         )
     channels = image.shape[-1]
     if channels not in (1, 3, 4):
-        raise SCEditError(f"a hint image has 1, 3 or 4 channels, got {channels}; convert it to RGB")
+        raise SCEditError(f"an image has 1, 3 or 4 channels, got {channels}; convert it to RGB")
     rgb = image[..., :3] if channels >= 3 else image.expand(*image.shape[:-1], 3)
     return rgb.movedim(-1, 1).float()  # (N, 3, H, W)
 
@@ -27,7 +27,7 @@ def to_mask(mask: Tensor) -> Tensor:
     if mask.ndim not in (2, 3) or mask.numel() == 0:
         raise SCEditError(
             f"expected a mask (M, H, W) with at least one pixel, got shape {tuple(mask.shape)}; "
-            "connect a mask that holds pixels, or leave the input empty to act everywhere"
+            "connect a mask that holds pixels"
         )
     return mask.reshape(-1, 1, *mask.shape[-2:]).float()
 

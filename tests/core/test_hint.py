@@ -40,8 +40,8 @@ def test_grey_rgb_and_rgba_images_become_rgb_hints(channels):
     [
         ((1, 8, 8, 2), "1, 3 or 4 channels, got 2; convert it to RGB"),
         ((1, 8, 8, 5), "1, 3 or 4 channels, got 5"),
-        ((0, 8, 8, 3), r"at least one hint image .*got shape \(0, 8, 8, 3\); connect"),
-        ((1, 0, 8, 3), "at least one hint image"),
+        ((0, 8, 8, 3), r"at least one image .*got shape \(0, 8, 8, 3\); connect"),
+        ((1, 0, 8, 3), "at least one image"),
         ((8, 8, 3), r"got shape \(8, 8, 3\)"),
     ],
 )
