@@ -4,6 +4,7 @@
     python dev.py test [ARGS]    run the tests; ARGS go to pytest (--core: only what needs no ComfyUI)
     python dev.py serve          start ComfyUI with this pack, to open in a browser
     python dev.py lint           ruff and pyright
+    python dev.py bench NAME     run a script of benchmarks/; further ARGS go to it
 
 Packages go to .venv, ComfyUI and everything it writes to .comfyui; both may be deleted at any time. The
 ComfyUI used is the one of --comfyui or COMFYUI_PATH, else the one in whose custom_nodes folder we are, else a
@@ -381,12 +382,23 @@ def test(progress: Progress, options: argparse.Namespace) -> int:
         environment["COMFYUI_PATH"] = str(prepare_all(progress, options.comfyui))
         environment["SCEDIT_SANDBOX_MODELS"] = str(MODELS)
         environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the tests import ComfyUI, whose folder stays as it is
-    arguments = options.pytest_arguments
+    arguments = options.further
     if not any((REPO / argument.split("::")[0]).exists() for argument in arguments if argument):
         arguments = ["tests/core" if options.core else "tests", *arguments]
     progress.begin(f"pytest {' '.join(arguments)}")
     # Not `python -m pytest`: that puts this folder on sys.path, where our nodes/ hides ComfyUI's nodes.py.
     return run_in_foreground([venv_program("pytest"), *arguments], environment)
+
+
+def bench(progress: Progress, options: argparse.Namespace) -> int:
+    names = sorted(file.stem for file in (REPO / "benchmarks").glob("*.py") if file.stem != "workbench")
+    name, *arguments = options.further or [""]
+    if name not in names:
+        raise StepError(f"no benchmark {name!r}", f"Name one of: {', '.join(names)}.")
+    environment = clean_environment(COMFYUI_PATH=str(prepare_all(progress, options.comfyui)))
+    progress.begin(f"Benchmark {name}")
+    script = REPO / "benchmarks" / f"{name}.py"
+    return run_in_foreground([venv_program("python"), script, *arguments], environment)
 
 
 def lint(progress: Progress, _options: argparse.Namespace) -> int:
@@ -399,7 +411,7 @@ def lint(progress: Progress, _options: argparse.Namespace) -> int:
     return int(failed)
 
 
-COMMANDS = {"demo": (demo, 6), "test": (test, 6), "serve": (serve, 6), "lint": (lint, 3)}
+COMMANDS = {"demo": (demo, 6), "test": (test, 6), "serve": (serve, 6), "lint": (lint, 3), "bench": (bench, 6)}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -411,9 +423,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8188, help="serve: port of the web page (8188)")
     parser.add_argument("--core", action="store_true", help="test: only the part that needs no ComfyUI")
     options, further = parser.parse_known_args(arguments)
-    if further and options.command != "test":
+    if further and options.command not in ("test", "bench"):
         parser.error(f"unknown arguments: {' '.join(further)}")
-    options.pytest_arguments = further
+    options.further = further
     return options
 
 

@@ -15,6 +15,9 @@ from ..scedit_core.annotators.color import color
 from ..scedit_core.annotators.masked_image import masked_image
 from ..scedit_core.hint import to_hint, to_mask
 
+# Shows the preview again when ComfyUI takes the hint from its cache; a schema field since ComfyUI 0.19.
+_KEEPS_PREVIEW = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
+
 
 def _annotate(image: Tensor, annotator: Callable[[np.ndarray], np.ndarray]) -> Tensor:
     """Run an annotator of uint8 RGB arrays over images (N, H, W, C), with progress; same size out."""
@@ -63,6 +66,7 @@ class SCEditCanny(io.ComfyNode):
                 ),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a canny control.")],
+            **_KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -96,6 +100,7 @@ class SCEditColor(io.ComfyNode):
                 ),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a color control.")],
+            **_KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -125,6 +130,7 @@ class SCEditMaskedImage(io.ComfyNode):
                 ),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For an inpainting control.")],
+            **_KEEPS_PREVIEW,
         )
 
     @classmethod

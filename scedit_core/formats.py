@@ -168,12 +168,11 @@ def _match(row: Format, key: str) -> tuple[KeyRule | None, dict[str, str]]:
 
 
 def _constants(fields: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    seen = {tuple(row[name] for name in _CONSTANTS if name in row) for row in fields}
+    seen = {tuple((name, row[name]) for name in _CONSTANTS if name in row) for row in fields}
     if len(seen) > 1:
-        raise SCEditError(
-            f"holds several tuners in one file (key prefixes {sorted(seen)}); keep one tuner per file"
-        )
-    return dict(zip(_CONSTANTS, seen.pop(), strict=False))
+        found = sorted(" ".join(value for _, value in constants) for constants in seen)
+        raise SCEditError(f"holds several tuners in one file (key parts {found}); keep one tuner per file")
+    return dict(seen.pop())
 
 
 def _count(matches: Iterable[tuple[KeyRule | None, Mapping[str, str]]]) -> int:

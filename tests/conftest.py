@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from support import GOLDEN, REPOSITORY, Golden, load_package
+from support import GOLDEN, REPOSITORY, Golden, chromium, load_package
 
 if "scedit_core" not in sys.modules:
     load_package("scedit_core", REPOSITORY / "scedit_core")
@@ -30,9 +30,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("golden_case", cases, ids=[case["name"] for case in cases])
 
 
-def pytest_report_header() -> str:
-    """Say whether the tests that need a ComfyUI are part of this run."""
+def pytest_report_header() -> list[str]:
+    """Say whether the tests that need a ComfyUI and a browser are part of this run."""
     found = os.environ.get("COMFYUI_PATH")
-    if not found:
-        return "ComfyUI: COMFYUI_PATH is not set, tests/host and tests/browser are left out"
-    return f"ComfyUI: {found}"
+    lines = [f"ComfyUI: {found or 'COMFYUI_PATH is not set, tests/host and tests/browser are left out'}"]
+    if found and chromium() is None:
+        lines.append("browser: no chromium found and CHROMIUM_PATH is not set, tests/browser is left out")
+    return lines

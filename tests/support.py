@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,12 @@ def load_module(name: str, file: Path, folder: Path | None = None) -> ModuleType
 def load_package(name: str, folder: Path) -> ModuleType:
     """Import a folder with an __init__.py under a name of our choosing."""
     return load_module(name, folder / "__init__.py", folder)
+
+
+def chromium() -> str | None:
+    """Path of a Chromium for the browser tests, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM_PATH") or next(filter(None, map(shutil.which, names)), None)
 
 
 class Golden:

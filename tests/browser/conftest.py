@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import REPOSITORY
+from support import REPOSITORY, chromium
 
 COMFYUI = os.environ.get("COMFYUI_PATH", "")
-CHROMIUM = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+CHROMIUM = chromium()
 
 # Without ComfyUI or a browser there is nothing to test here; the header of the run says so.
 collect_ignore_glob = [] if COMFYUI and CHROMIUM else ["test_*.py"]
