@@ -56,21 +56,10 @@ def _missing(name: str | None) -> bool | str:
     return True
 
 
-class SCEditLoadSCTuner(io.ComfyNode):
-    """Load an SC-Tuner: a style taught to a U-Net's skip connections."""
+class _LoadTuner(io.ComfyNode):
+    """What both loaders do; they differ in the kind of tuner and in their texts."""
 
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
-        return io.Schema(
-            node_id="SCEditLoadSCTuner",
-            display_name="Load SC-Tuner (SCEdit)",
-            category="SCEdit/loaders",
-            description="Loads an SCEdit SC-Tuner (a style) from models/scedit.",
-            search_aliases=["scedit", "sc tuner", "style tuner", "scepter", "加载微调器", "风格"],
-            inputs=[io.Combo.Input("tuner_name", options=tuner_names(), tooltip=_TUNER_NAME_TIP)],
-            outputs=[TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner'.")],
-        )
+    KIND: Literal["sc", "csc"]
 
     @classmethod
     def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
@@ -85,11 +74,32 @@ class SCEditLoadSCTuner(io.ComfyNode):
     @classmethod
     def execute(cls, tuner_name: str) -> io.NodeOutput:
         """Load the file."""
-        return io.NodeOutput(_load(tuner_name, "sc"))
+        return io.NodeOutput(_load(tuner_name, cls.KIND))
 
 
-class SCEditLoadCSCTuner(io.ComfyNode):
+class SCEditLoadSCTuner(_LoadTuner):
+    """Load an SC-Tuner: a style taught to a U-Net's skip connections."""
+
+    KIND = "sc"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditLoadSCTuner",
+            display_name="Load SC-Tuner (SCEdit)",
+            category="SCEdit/loaders",
+            description="Loads an SCEdit SC-Tuner (a style) from models/scedit.",
+            search_aliases=["scedit", "sc tuner", "style tuner", "scepter", "加载微调器", "风格"],
+            inputs=[io.Combo.Input("tuner_name", options=tuner_names(), tooltip=_TUNER_NAME_TIP)],
+            outputs=[TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner'.")],
+        )
+
+
+class SCEditLoadCSCTuner(_LoadTuner):
     """Load a CSC-Tuner: a controller that steers generation by an image."""
+
+    KIND = "csc"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -111,18 +121,3 @@ class SCEditLoadCSCTuner(io.ComfyNode):
             inputs=[io.Combo.Input("tuner_name", options=tuner_names(), tooltip=_TUNER_NAME_TIP)],
             outputs=[CONTROL.Output(display_name="control", tooltip="For 'Apply CSC-Tuner' or 'Condition'.")],
         )
-
-    @classmethod
-    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
-        """Refuse a missing file before anything runs; accepts either slash in saved graphs."""
-        return _missing(tuner_name)
-
-    @classmethod
-    def fingerprint_inputs(cls, tuner_name: str) -> Any:
-        """Load again when the file changed."""
-        return tuner_fingerprint(tuner_name)
-
-    @classmethod
-    def execute(cls, tuner_name: str) -> io.NodeOutput:
-        """Load the file."""
-        return io.NodeOutput(_load(tuner_name, "csc"))

