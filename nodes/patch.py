@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 
 from ..scedit_core import PreparedEdit, SCEditError, SkipEdit, SkipLayout, edit_skip, prepare_edit
@@ -120,7 +121,20 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
         patches[place] = patch
     elif patch.edits:
         clone.set_model_output_block_patch(patch)
+        _ensure_cleanup(clone)
     return clone
+
+
+def _ensure_cleanup(model: ModelPatcher) -> None:
+    """Have SkipPatch.cleanup() called where the host does not do so by itself, as ComfyUI 0.16."""
+    if not hasattr(model, "model_patches_call_function"):
+        model.add_callback_with_key(CallbacksMP.ON_CLEANUP, "scedit", _clean_up_patches)
+
+
+def _clean_up_patches(model: ModelPatcher) -> None:
+    for patch in model.model_options["transformer_options"].get("patches", {}).get(_PATCH_KIND, []):
+        if isinstance(patch, SkipPatch):
+            patch.cleanup()
 
 
 def _edit(model: ModelPatcher, condition: Condition, strength: float) -> SkipEdit:
