@@ -32,7 +32,9 @@ def variants(pack: Any, size: int) -> dict[str, tuple[Any, Any]]:
         return patch.Condition(patch.HostedTuners("random", host(core.build_tuners(spec))), image)
 
     style = condition(core.TunerSpec.sc(layout), None)
-    canny, color = (condition(core.TunerSpec.csc(layout, kernel=3), image) for _ in range(2))
+    canny, color = (
+        condition(core.TunerSpec.csc(layout, encoder=core.EncoderSize(3)), image) for _ in range(2)
+    )
     return {
         "U-Net alone": (model, None),
         "SC-Tuner": (patch.install(model, [style]), None),

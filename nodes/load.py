@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import comfy.model_management
-import comfy.model_patcher
-import comfy.ops
 from comfy_api.latest import io
 
-from ..scedit_core import Checkpoint, SCEditError, build_tuners, read_checkpoint
-from .patch import HostedTuners
+from ..scedit_core import SCEditError, read_checkpoint
+from .hosting import HostedTuners, host_tuners
 from .paths import tuner_fingerprint, tuner_names, tuner_path
 from .sockets import CONTROL, TUNER
 
@@ -24,26 +21,11 @@ _KINDS = {
 }
 
 
-def _host(checkpoint: Checkpoint, name: str) -> HostedTuners:
-    """Hand the tuners to ComfyUI's memory management."""
-    offload_device = comfy.model_management.unet_offload_device()
-    dtype = next(iter(checkpoint.state_dict.values())).dtype
-    tuners = build_tuners(
-        checkpoint.spec, operations=comfy.ops.manual_cast, device=offload_device, dtype=dtype
-    )
-    # looked up now, not imported by name: ComfyUI rebinds it at start when weights are loaded dynamically
-    patcher = comfy.model_patcher.CoreModelPatcher(
-        tuners, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
-    )
-    tuners.load_state_dict(checkpoint.state_dict, assign=patcher.is_dynamic())
-    return HostedTuners(name, patcher)
-
-
 def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
     checkpoint = read_checkpoint(tuner_path(name))
     if checkpoint.spec.kind != kind:
         raise SCEditError(f"'{name}' is {_KINDS[checkpoint.spec.kind]}")
-    return _host(checkpoint, name)
+    return host_tuners(name, checkpoint.spec, checkpoint.state_dict, checkpoint.metadata)
 
 
 def _missing(name: str | None) -> bool | str:

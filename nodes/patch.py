@@ -13,19 +13,12 @@ from torch import Tensor
 
 from ..scedit_core import PreparedEdit, SCEditError, SkipEdit, SkipLayout, edit_skip, prepare_edit
 from ..scedit_core.hint import to_hint, to_mask
+from .hosting import HostedTuners
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 _PATCH_KIND = "output_block_patch"
-
-
-@dataclass(frozen=True, eq=False)
-class HostedTuners:
-    """Tuners of a file, held by a ModelPatcher so that ComfyUI loads and offloads their weights."""
-
-    name: str
-    patcher: ModelPatcher
 
 
 @dataclass(frozen=True, eq=False)

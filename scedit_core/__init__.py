@@ -4,13 +4,14 @@ from .checkpoint import Checkpoint, build_tuners, load_checkpoint, read_checkpoi
 from .control import CSCTunerSet
 from .edit import PreparedEdit, SkipEdit, edit_skip, prepare_edit
 from .errors import SCEditError
-from .spec import TunerSpec
+from .spec import EncoderSize, TunerSpec
 from .tuner import SCTunerSet
 from .unet import SkipLayout
 
 __all__ = [
     "CSCTunerSet",
     "Checkpoint",
+    "EncoderSize",
     "PreparedEdit",
     "SCEditError",
     "SCTunerSet",

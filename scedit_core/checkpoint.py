@@ -19,7 +19,7 @@ from .control import CSCTunerSet
 from .errors import SCEditError
 from .files import TensorFile, read_tensors
 from .formats import DetectedFormat, detect_format
-from .spec import HintSpec, TunerSpec
+from .spec import HintSpec, TunerOp, TunerSpec
 from .tuner import SCTunerSet
 from .unet import SkipLayout
 
@@ -45,7 +45,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     try:
         detected = detect_format(raw.tensors.keys(), _stated_blocks(raw))
         state_dict = _canonical_tensors(raw.tensors, detected)
-        spec = infer_spec({key: tuple(t.shape) for key, t in state_dict.items()}, _stated_strides(raw))
+        shapes = {key: tuple(t.shape) for key, t in state_dict.items()}
+        spec = infer_spec(shapes, _stated_strides(raw), detected.format.ops)
         _check_keys(spec, state_dict, detected)
         _check_numbers(raw.tensors)
     except SCEditError as error:
@@ -79,7 +80,7 @@ def save_checkpoint(
 ) -> None:
     """Write tuners as safetensors with string metadata; the file appears whole or not at all."""
     target = Path(path)
-    own = {"scedit.layout": _LAYOUT_VERSION, "scedit.kind": tuners.spec.kind}
+    own = {"scedit.layout": _LAYOUT_VERSION, "scedit.kind": tuners.spec.kind, "scedit.op": tuners.spec.op}
     if tuners.spec.hint is not None:
         own["scedit.strides"] = ",".join(map(str, tuners.spec.hint.strides))
     tensors = {key: value.detach().contiguous() for key, value in tuners.state_dict().items()}
@@ -105,14 +106,31 @@ def _serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> t
     return len(text).to_bytes(8, "little") + text, memoryview(whole)[body:]
 
 
-def infer_spec(shapes: Mapping[str, tuple[int, ...]], strides: Sequence[int] | None = None) -> TunerSpec:
-    """Kind and sizes from canonical keys and shapes; `strides` (output order) where the file states them."""
-    downs = _indexed(shapes, "tuners.*.down.weight", ndim=2)
+def infer_spec(
+    shapes: Mapping[str, tuple[int, ...]],
+    strides: Sequence[int] | None = None,
+    ops: Sequence[TunerOp] = ("adapter",),
+) -> TunerSpec:
+    """Kind and sizes from canonical keys and shapes; `strides` (output order) where the file states them.
+
+    `ops` are the forms of tuner that the file's layout can hold.
+    """
+    op = _infer_op(shapes, ops)
+    downs = _indexed(shapes, "tuners.*.down.weight", ndim=4 if op == "conv" else 2)
     channels = {block: shape[1] for block, shape in downs.items()}
     ranks = {block: shape[0] for block, shape in downs.items()}
     if not any(key.startswith("hint_encoder.") for key in shapes):
-        return TunerSpec("sc", channels, ranks)
-    return TunerSpec("csc", channels, ranks, _infer_hint(shapes, channels, strides))
+        return TunerSpec("sc", channels, ranks, op=op)
+    return TunerSpec("csc", channels, ranks, _infer_hint(shapes, channels, strides), op)
+
+
+def _infer_op(shapes: Mapping[str, tuple[int, ...]], ops: Sequence[TunerOp]) -> TunerOp:
+    tuners = {key: shape for key, shape in shapes.items() if key.startswith("tuners.")}
+    if "conv" in ops and any(len(shape) == 4 for shape in tuners.values()):
+        return "conv"
+    if "lora" in ops and not any(key.endswith(".bias") for key in tuners):
+        return "lora"
+    return "adapter"
 
 
 def _infer_hint(
@@ -120,6 +138,13 @@ def _infer_hint(
 ) -> HintSpec:
     pre = _indexed(shapes, "hint_encoder.pre.*.weight", ndim=4)
     dense = _indexed(shapes, "hint_encoder.dense.*.weight", ndim=4)
+    narrow = _indexed(shapes, "hint_encoder.dense.*.down.weight", ndim=4)
+    dense = dense or _indexed(shapes, "hint_encoder.dense.*.up.weight", ndim=4)
+    if narrow and narrow.keys() != dense.keys():
+        raise SCEditError(
+            "has missing keys: each dual dense block has a down.weight and an up.weight, but not at blocks "
+            f"{sorted(narrow.keys() ^ dense.keys())}; get the whole file again"
+        )
     if sorted(pre) != list(range(_STEM_CONVS)) or not dense:
         raise SCEditError(
             f"has missing keys: a hint encoder has {_STEM_CONVS} convs and then one per block, this file "
@@ -135,8 +160,9 @@ def _infer_hint(
             "again, with its configuration.json"
         )
     layout = SkipLayout(features, tuple(strides)) if strides else SkipLayout.from_channels(features)
-    kernel = dense[max(dense)][-1]
-    spec = HintSpec(stem, kernel, features, layout.strides, tuple(sorted(dense)))
+    bottlenecks = {block: shape[0] for block, shape in sorted(narrow.items())} or None
+    kernel = (narrow or dense)[max(dense)][-1]
+    spec = HintSpec(stem, kernel, features, layout.strides, tuple(sorted(dense)), bottlenecks)
     _check_hint(spec)
     return spec
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -40,19 +41,9 @@ class HintEncoder(nn.Module):
         )
         self.dense = nn.ModuleDict()
         before = spec.stem[-1]
+        make = partial(_dense, spec, operations=operations, device=device, dtype=dtype)
         for block in sorted(spec.dense, reverse=True):
-            conv = operations.Conv2d(
-                before,
-                spec.features[block],
-                spec.kernel,
-                stride=spec.strides[block],
-                padding=spec.kernel // 2,
-                device=device,
-                dtype=dtype,
-            )
-            nn.init.zeros_(conv.weight)
-            nn.init.zeros_(conv.bias)
-            self.dense[str(block)] = conv
+            self.dense[str(block)] = make(block, before)
             before = spec.features[block]
 
     def forward(self, hint: Tensor) -> tuple[Tensor, ...]:
@@ -69,6 +60,57 @@ class HintEncoder(nn.Module):
                 x = self.dense[str(block)](F.silu(x))
             features.append(x)
         return tuple(reversed(features))
+
+
+class DualConv(nn.Module):
+    """A dense hint block of two convs: 3x3 to a narrow width, SiLU, 1x1 back (Dual Conv, Table 6)."""
+
+    def __init__(
+        self,
+        widths: tuple[int, int, int],
+        stride: int,
+        *,
+        operations: Any = nn,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        before, narrow, after = widths
+        self.down = operations.Conv2d(before, narrow, 3, stride=stride, padding=1, device=device, dtype=dtype)
+        self.up = operations.Conv2d(narrow, after, 1, device=device, dtype=dtype)
+        _start_at_zero(self.up)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Feature `(N, C_i, H_i, W_i)` from the activated shallower one."""
+        return self.up(F.silu(self.down(x)))
+
+
+def _dense(
+    spec: HintSpec,
+    block: int,
+    before: int,
+    *,
+    operations: Any,
+    device: torch.device | None,
+    dtype: torch.dtype | None,
+) -> nn.Module:
+    """What makes the feature of this block from the shallower one, which is `before` channels wide."""
+    after, stride = spec.features[block], spec.strides[block]
+    if spec.bottlenecks is not None:
+        widths = (before, spec.bottlenecks[block], after)
+        return DualConv(widths, stride, operations=operations, device=device, dtype=dtype)
+    padding = spec.kernel // 2
+    conv = operations.Conv2d(
+        before, after, spec.kernel, stride=stride, padding=padding, device=device, dtype=dtype
+    )
+    _start_at_zero(conv)
+    return conv
+
+
+def _start_at_zero(conv: nn.Conv2d) -> None:
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
 
 
 class CSCTunerSet(nn.Module):

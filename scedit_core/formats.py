@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .errors import SCEditError
+from .spec import TunerOp
 
 _LAYER_OF_LN = {"1": "down", "2": "up"}
 _LN_OF_LAYER = {layer: ln for ln, layer in _LAYER_OF_LN.items()}
@@ -41,22 +42,33 @@ class KeyRule:
 
 @dataclass(frozen=True)
 class Format:
-    """A file layout. A file has it if every key follows one rule and every rule is used."""
+    """A file layout. A file has it if every key follows one rule and every rule is used.
+
+    `ops` are the forms of tuner that its authors' tools write; only ours writes others than adapters.
+    """
 
     name: str
     kind: Literal["sc", "csc"]
     rules: tuple[KeyRule, ...]
+    ops: tuple[TunerOp, ...] = ("adapter",)
 
 
 _TUNER = "tuners.{block}.{layer}.{leaf}"
 _PRE = "hint_encoder.pre.{conv}.{leaf}"
 _DENSE = "hint_encoder.dense.{block}.{leaf}"
 
+_DUAL = "hint_encoder.dense.{block}.{layer}.{leaf}"
+_ALL_OPS: tuple[TunerOp, ...] = ("adapter", "conv", "lora")
+
+
+def _own(*templates: str) -> tuple[KeyRule, ...]:
+    return tuple(KeyRule(template, template) for template in templates)
+
+
 FORMATS = (
-    Format("SCEdit SC-Tuner", "sc", (KeyRule(_TUNER, _TUNER),)),
-    Format(
-        "SCEdit CSC-Tuner", "csc", (KeyRule(_TUNER, _TUNER), KeyRule(_PRE, _PRE), KeyRule(_DENSE, _DENSE))
-    ),
+    Format("SCEdit SC-Tuner", "sc", _own(_TUNER), _ALL_OPS),
+    Format("SCEdit CSC-Tuner", "csc", _own(_TUNER, _PRE, _DENSE), _ALL_OPS),
+    Format("SCEdit CSC-Tuner with dual convs", "csc", _own(_TUNER, _PRE, _DUAL), _ALL_OPS),
     Format(
         "scepter SC-Tuner", "sc", (KeyRule("{prefix}lsc_identity.{block}.tuner_op.ln{ln}.{leaf}", _TUNER),)
     ),

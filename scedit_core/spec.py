@@ -9,6 +9,8 @@ from typing import Literal
 from .errors import SCEditError
 from .unet import SkipLayout, family_name
 
+TunerOp = Literal["adapter", "conv", "lora"]
+
 # Widths between the seven convs that bring an RGB hint to latent size (paper, Fig. 4c), before their ratio.
 _STEM_WIDTHS = (16, 16, 32, 32, 96, 96)
 
@@ -20,11 +22,20 @@ class StemSize:
     ratio: float
     out: int
 
+    def __post_init__(self) -> None:
+        if int(_STEM_WIDTHS[0] * self.ratio) < 1 or self.out < 1:
+            raise SCEditError(
+                f"a hint encoder's stem of ratio {self.ratio} that ends with {self.out} channels has convs "
+                f"without channels; choose a ratio of at least {1 / _STEM_WIDTHS[0]} and some channels"
+            )
+
     @property
     def widths(self) -> tuple[int, ...]:
         """The eight widths along the seven convs, RGB hint first."""
         return (3, *(int(width * self.ratio) for width in _STEM_WIDTHS), self.out)
 
+
+_DUAL_RATIO = 5  # width of a dense block to that between its two convs (paper, Table 6)
 
 # Stems of the controllers published for SD 2.1 and for SDXL.
 SD_STEM = StemSize(1.0, 256)
@@ -38,7 +49,8 @@ class HintSpec:
     `stem` are the eight widths along its seven convs (hint image first), `kernel` the size k of its dense
     convs. `features[i]` and `strides[i]` are the width of the hint feature for output block `i` and the
     stride that leads to it; `dense` are the blocks that have a dense conv (a block without one passes the
-    deeper input on unchanged).
+    shallower feature on unchanged). `bottlenecks[block]` is the width between the two convs of a dense block
+    that is a pair of them; None if they are single convs.
     """
 
     stem: tuple[int, ...]
@@ -46,33 +58,98 @@ class HintSpec:
     features: tuple[int, ...]
     strides: tuple[int, ...]
     dense: tuple[int, ...]
+    bottlenecks: Mapping[int, int] | None = None
+
+    @classmethod
+    def for_layout(cls, layout: SkipLayout, encoder: EncoderSize, blocks: tuple[int, ...]) -> HintSpec:
+        """Sizes of an encoder for the tuners of these blocks; `()` stands for all.
+
+        A chosen set of blocks is read in input order for the dense convs, as the released code reads its
+        USE_LAYERS (the paper's 17.14M come out so); where the U-Net halves or widens there is always one.
+        """
+        last = len(layout.channels) - 1
+        dense = _turns(layout, encoder.stem.out) | {last - block for block in blocks or range(last + 1)}
+        bottlenecks = None
+        if encoder.is_dual:
+            bottlenecks = {block: max(1, layout.channels[block] // _DUAL_RATIO) for block in sorted(dense)}
+        kernel = 3 if encoder.is_dual else encoder.kernel
+        return cls(
+            encoder.stem.widths, kernel, layout.channels, layout.strides, tuple(sorted(dense)), bottlenecks
+        )
+
+
+@dataclass(frozen=True)
+class EncoderSize:
+    """Size of a hint encoder: kernel k of its dense convs, or pairs of convs in their place, and its stem.
+
+    `is_dual` is the paper's Dual Conv: a 3x3 conv to a fifth of the width, then a 1x1 conv (Table 6).
+    """
+
+    kernel: int = 1
+    stem: StemSize = SD_STEM
+    is_dual: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise SCEditError(f"the kernel of the dense hint convs is odd (1 or 3), got {self.kernel}")
 
 
 @dataclass(frozen=True)
 class TunerSpec:
-    """Kind and sizes of a tuner set. `channels[block]` and `ranks[block]` exist for the tuned blocks only."""
+    """Kind and sizes of a tuner set. `channels[block]` and `ranks[block]` exist for the tuned blocks only.
+
+    `op` is the form of each tuner: an adapter (the paper's choice), its variant with 3x3 convs, or LoRA's.
+    """
 
     kind: Literal["sc", "csc"]
     channels: Mapping[int, int]
     ranks: Mapping[int, int]
     hint: HintSpec | None = None
+    op: TunerOp = "adapter"
 
     @classmethod
-    def sc(cls, layout: SkipLayout, ratio: float = 1.0, blocks: tuple[int, ...] | None = None) -> TunerSpec:
-        """SC-Tuner for a U-Net; rank = int(channels / ratio), so ratio 5 is a fifth (paper, Table 5)."""
-        chosen = tuple(range(len(layout.channels))) if blocks is None else tuple(blocks)
+    def sc(
+        cls,
+        layout: SkipLayout,
+        ratio: float = 1.0,
+        blocks: tuple[int, ...] | None = None,
+        op: TunerOp = "adapter",
+    ) -> TunerSpec:
+        """SC-Tuner for a U-Net; rank = int(channels / ratio), so ratio 5 is a fifth (paper, Table 5).
+
+        Raises SCEditError for blocks that the U-Net has not, and for a ratio that leaves a tuner no rank.
+        """
+        count = len(layout.channels)
+        chosen = tuple(range(count)) if blocks is None else tuple(sorted(set(blocks)))
+        if not chosen or not all(0 <= block < count for block in chosen):
+            raise SCEditError(
+                f"this model has the skips 0 to {count - 1}, counted from the deepest; got {list(chosen)}; "
+                "name at least one of them"
+            )
         channels = {block: layout.channels[block] for block in chosen}
-        return cls("sc", channels, {block: int(width / ratio) for block, width in channels.items()})
+        smallest = min(channels.values())
+        if not 0 < ratio <= smallest:
+            raise SCEditError(
+                f"rank = channels / ratio must be at least 1 at every skip; the narrowest has {smallest} "
+                f"channels, so choose a ratio above 0 and up to {smallest}, not {ratio}"
+            )
+        return cls("sc", channels, {block: int(width / ratio) for block, width in channels.items()}, op=op)
 
     @classmethod
     def csc(
-        cls, layout: SkipLayout, ratio: float = 1.0, *, kernel: int = 1, stem: StemSize = SD_STEM
+        cls,
+        layout: SkipLayout,
+        ratio: float = 1.0,
+        blocks: tuple[int, ...] | None = None,
+        op: TunerOp = "adapter",
+        *,
+        encoder: EncoderSize | None = None,
     ) -> TunerSpec:
-        """CSC-Tuner with an adapter and a dense hint conv for every skip (paper, Section 3.3 and Fig. 4c)."""
-        tuners = cls.sc(layout, ratio)
-        blocks = tuple(range(len(layout.channels)))
-        hint = HintSpec(stem.widths, kernel, layout.channels, layout.strides, blocks)
-        return cls("csc", tuners.channels, tuners.ranks, hint)
+        """CSC-Tuner: a tuner for each block and a hint encoder (paper, Section 3.3 and Fig. 4c)."""
+        tuners = cls.sc(layout, ratio, blocks, op)
+        chosen = () if blocks is None else tuple(tuners.channels)
+        hint = HintSpec.for_layout(layout, encoder or EncoderSize(), chosen)
+        return cls("csc", tuners.channels, tuners.ranks, hint, op)
 
     def describe(self) -> str:
         """Skip widths as a reader would write them, with the U-Net family where they name one."""
@@ -99,6 +176,16 @@ class TunerSpec:
                 f"halves before skips {_halvings(layout.strides)}; keep the configuration.json that came "
                 "with the file beside it"
             )
+
+
+def _turns(layout: SkipLayout, width: int) -> set[int]:
+    """Blocks whose hint feature has another size or width than the one it is made from."""
+    turns = set()
+    for block in reversed(range(len(layout.channels))):
+        if layout.channels[block] != width or layout.strides[block] != 1:
+            turns.add(block)
+        width = layout.channels[block]
+    return turns
 
 
 def _halvings(strides: tuple[int, ...]) -> list[int]:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .spec import TunerSpec
+from .spec import TunerOp, TunerSpec
 
 
 class SCTuner(nn.Module):
@@ -40,13 +40,66 @@ class SCTuner(nn.Module):
         return self.up(F.gelu(self.down(x))).movedim(-1, 1)
 
 
+class ConvSCTuner(nn.Module):
+    """The adapter with 3x3 convs in place of the linear layers (paper, Table 5 at rank C/8)."""
+
+    def __init__(
+        self,
+        channels: int,
+        rank: int,
+        *,
+        operations: Any = nn,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.down = operations.Conv2d(channels, rank, 3, padding=1, device=device, dtype=dtype)
+        self.up = operations.Conv2d(rank, channels, 3, padding=1, device=device, dtype=dtype)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
+        return self.up(F.gelu(self.down(x)))
+
+
+class LoRASCTuner(nn.Module):
+    """LoRA's form of a tuner: `T(x) = up(down(x))`, without bias or activation (LoRA OP, Section 3.2)."""
+
+    def __init__(
+        self,
+        channels: int,
+        rank: int,
+        *,
+        operations: Any = nn,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.down = operations.Linear(channels, rank, bias=False, device=device, dtype=dtype)
+        self.up = operations.Linear(rank, channels, bias=False, device=device, dtype=dtype)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
+        return self.up(self.down(x.movedim(1, -1))).movedim(-1, 1)
+
+
+_TUNER_OF_OP: dict[TunerOp, type[nn.Module]] = {
+    "adapter": SCTuner,
+    "conv": ConvSCTuner,
+    "lora": LoRASCTuner,
+}
+
+
 def make_tuners(
     spec: TunerSpec, *, operations: Any, device: torch.device | None, dtype: torch.dtype | None
 ) -> nn.ModuleDict:
-    """One SCTuner per tuned block, keyed by the block's number."""
+    """One tuner per tuned block, of the spec's op, keyed by the block's number."""
+    kind = _TUNER_OF_OP[spec.op]
     return nn.ModuleDict(
         {
-            str(block): SCTuner(
+            str(block): kind(
                 spec.channels[block], spec.ranks[block], operations=operations, device=device, dtype=dtype
             )
             for block in sorted(spec.channels)

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from scedit_core import (
+    EncoderSize,
     SCEditError,
     SkipEdit,
     SkipLayout,
@@ -33,11 +34,22 @@ def equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     return same and a.keys() == b.keys() and first.spec == second.spec
 
 
+STEM = StemSize(0.25, 8)
+SPECS = {
+    "sc": TunerSpec.sc(UNEQUAL),
+    "csc": TunerSpec.csc(UNEQUAL, encoder=EncoderSize(stem=STEM)),
+    "sc with convs": TunerSpec.sc(UNEQUAL, 2, op="conv"),
+    "sc with lora": TunerSpec.sc(UNEQUAL, 2, (0, 3, 6), op="lora"),
+    "csc of some blocks": TunerSpec.csc(UNEQUAL, 1, (0, 2, 6), encoder=EncoderSize(3, STEM)),
+    "csc with lora": TunerSpec.csc(UNEQUAL, 4, op="lora", encoder=EncoderSize(stem=STEM)),
+    "csc with dual convs": TunerSpec.csc(UNEQUAL, 2, op="conv", encoder=EncoderSize(1, STEM, True)),
+}
+
+
 def fresh(kind: str, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
     """Random tuners for a U-Net of unequal levels."""
-    spec = TunerSpec.sc(UNEQUAL) if kind == "sc" else TunerSpec.csc(UNEQUAL, stem=StemSize(0.25, 8))
     torch.manual_seed(0)
-    tuners = build_tuners(spec, dtype=dtype)
+    tuners = build_tuners(SPECS[kind], dtype=dtype)
     for weights in tuners.parameters():
         torch.nn.init.normal_(weights)
     return tuners
@@ -83,7 +95,7 @@ def test_a_lora_beside_a_tuner_is_passed_over(golden, tuner, lora, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
-@pytest.mark.parametrize("kind", ["sc", "csc"])
+@pytest.mark.parametrize("kind", SPECS)
 def test_saving_a_loaded_file_again_gives_the_same_bytes(kind, dtype, tmp_path):
     tuners, metadata = fresh(kind, dtype), {f"note {i}": "Bäume, 木\n" * i for i in range(9)}
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
@@ -106,7 +118,12 @@ def test_metadata_is_kept_and_says_kind_and_strides(tmp_path):
     save_checkpoint(fresh("csc"), tmp_path / "control.safetensors", metadata)
     assert metadata == {"author": "someone", "trigger": "<sce>"}
     checkpoint = read_checkpoint(tmp_path / "control.safetensors")
-    own = {"scedit.kind": "csc", "scedit.layout": "1", "scedit.strides": "1,2,1,1,2,1,1"}
+    own = {
+        "scedit.kind": "csc",
+        "scedit.op": "adapter",
+        "scedit.layout": "1",
+        "scedit.strides": "1,2,1,1,2,1,1",
+    }
     assert checkpoint.metadata == metadata | own
     assert checkpoint.format_name == "SCEdit CSC-Tuner"
     assert checkpoint.spec.hint.strides == UNEQUAL.strides

@@ -7,7 +7,7 @@ from math import prod
 import pytest
 import torch
 
-from scedit_core import SkipLayout, TunerSpec, build_tuners
+from scedit_core import EncoderSize, SkipLayout, TunerSpec, build_tuners
 from scedit_core.checkpoint import infer_spec
 from scedit_core.formats import detect_format
 from scedit_core.spec import SD_STEM, SDXL_STEM, StemSize
@@ -60,8 +60,21 @@ def test_sc_tuners_have_the_papers_number_of_weights(layout, ratio, blocks, expe
     ],
 )
 def test_csc_tuners_have_the_papers_number_of_weights(layout, stem, kernel, expected):
-    assert parameters(TunerSpec.csc(layout, kernel=kernel, stem=stem)) == expected
+    assert parameters(TunerSpec.csc(layout, encoder=EncoderSize(kernel, stem))) == expected
     assert csc_parameters(layout, kernel, stem) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (TunerSpec.sc(SD, 8, op="conv"), 22_129_200),
+        (TunerSpec.csc(SD, blocks=(0, 3, 4, 6, 7, 9, 11)), 17_139_280),
+        (TunerSpec.csc(SD, encoder=EncoderSize(is_dual=True)), 37_821_136),
+    ],
+    ids=["conv op", "indexes", "dual conv"],
+)
+def test_the_papers_variants_have_its_number_of_weights(spec, expected):
+    assert parameters(spec) == expected
 
 
 @pytest.mark.parametrize("name", ["sc_full", "sc_r01", "sc12_layers"])
@@ -98,9 +111,9 @@ def test_full_size_files_are_understood_from_keys_and_shapes(manifests, family, 
 @pytest.mark.parametrize(
     ("family", "expected"),
     [
-        ("sd15", TunerSpec.csc(SD, kernel=3)),
-        ("sd21", TunerSpec.csc(SD, kernel=3)),
-        ("sdxl", TunerSpec.csc(SDXL, kernel=3, stem=SDXL_STEM)),
+        ("sd15", TunerSpec.csc(SD, encoder=EncoderSize(3))),
+        ("sd21", TunerSpec.csc(SD, encoder=EncoderSize(3))),
+        ("sdxl", TunerSpec.csc(SDXL, encoder=EncoderSize(3, SDXL_STEM))),
     ],
 )
 def test_a_published_control_is_the_one_that_we_would_make(manifests, family, expected):

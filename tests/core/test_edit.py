@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from scedit_core import (
     CSCTunerSet,
+    EncoderSize,
     PreparedEdit,
     SCEditError,
     SCTunerSet,
@@ -43,7 +44,7 @@ def style(seed: int = 1, strength: float = 1.0, **where) -> SkipEdit:
 
 def control(seed: int = 2, strength: float = 1.0, hints: int = 1, **where) -> SkipEdit:
     """A random CSC-Tuner's edit, with random hints for a latent of 8 x 8."""
-    tuners = made(TunerSpec.csc(LAYOUT, kernel=3, stem=STEM), seed)
+    tuners = made(TunerSpec.csc(LAYOUT, encoder=EncoderSize(3, STEM)), seed)
     return SkipEdit(tuners, strength, hint=random(hints, 3, 64, 64, seed=seed), **where)
 
 

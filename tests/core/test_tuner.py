@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scedit_core import SkipEdit, SkipLayout, TunerSpec, build_tuners, edit_skip, prepare_edit
+from scedit_core import EncoderSize, SkipEdit, SkipLayout, TunerSpec, build_tuners, edit_skip, prepare_edit
 from scedit_core.tuner import SCTuner
 
 LAYOUT = SkipLayout((16, 8, 8, 8), (1, 2, 1, 1))
@@ -63,7 +63,7 @@ def test_a_fresh_tuner_is_random_below_and_zero_above():
 @torch.inference_mode()
 @pytest.mark.parametrize("kernel", [None, 1, 3], ids=["sc", "csc_k1", "csc_k3"])
 def test_fresh_tuners_change_no_bit(kernel):
-    spec = TunerSpec.sc(LAYOUT) if kernel is None else TunerSpec.csc(LAYOUT, kernel=kernel)
+    spec = TunerSpec.sc(LAYOUT) if kernel is None else TunerSpec.csc(LAYOUT, encoder=EncoderSize(kernel))
     torch.manual_seed(0)
     hint = None if kernel is None else torch.rand(1, 3, 64, 64)
     edit = prepare_edit(SkipEdit(build_tuners(spec), 1.7, hint=hint), 8, 8, torch.zeros(1))

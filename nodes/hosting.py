@@ -1,0 +1,44 @@
+"""Tuners in the care of ComfyUI's memory management."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+from torch import Tensor
+
+from ..scedit_core import TunerSpec, build_tuners
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+
+@dataclass(frozen=True, eq=False)
+class HostedTuners:
+    """Tuners held by a ModelPatcher, so that ComfyUI loads and offloads their weights.
+
+    `metadata` is what their file says of them, or will say once they are saved.
+    """
+
+    name: str
+    patcher: ModelPatcher
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def host_tuners(
+    name: str, spec: TunerSpec, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> HostedTuners:
+    """Tuners of these sizes and weights, in the dtype of the weights, as the sockets carry them."""
+    offload_device = comfy.model_management.unet_offload_device()
+    dtype = next(iter(state_dict.values())).dtype
+    tuners = build_tuners(spec, operations=comfy.ops.manual_cast, device=offload_device, dtype=dtype)
+    # looked up now, not imported by name: ComfyUI rebinds it at start when weights are loaded dynamically
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        tuners, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
+    )
+    tuners.load_state_dict(state_dict, assign=patcher.is_dynamic())
+    return HostedTuners(name, patcher, metadata)
