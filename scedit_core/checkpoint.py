@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from .control import CSCTunerSet
 from .errors import SCEditError
-from .files import TensorFile, read_tensors
+from .files import TensorFile, read_tensors, write_tensors
 from .formats import DetectedFormat, detect_format
 from .spec import HintSpec, TunerOp, TunerSpec
 from .tuner import SCTunerSet
@@ -78,32 +75,15 @@ def load_checkpoint(path: str | os.PathLike[str], operations: Any = nn) -> SCTun
 def save_checkpoint(
     tuners: SCTunerSet | CSCTunerSet, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tuners as safetensors with string metadata; the file appears whole or not at all."""
-    target = Path(path)
+    """Write tuners as safetensors with string metadata; the file appears whole or not at all.
+
+    Raises SCEditError if the place cannot be written; a file that was there stays as it was.
+    """
     own = {"scedit.layout": _LAYOUT_VERSION, "scedit.kind": tuners.spec.kind, "scedit.op": tuners.spec.op}
     if tuners.spec.hint is not None:
         own["scedit.strides"] = ",".join(map(str, tuners.spec.hint.strides))
     tensors = {key: value.detach().contiguous() for key, value in tuners.state_dict().items()}
-    header, body = _serialized(tensors, {**(metadata or {}), **own})
-    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(header)
-            file.write(body)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:
-    """Header and body of a safetensors file; the library alone writes the metadata in a random order."""
-    whole = save(dict(tensors), metadata=dict(metadata))
-    body = 8 + int.from_bytes(whole[:8], "little")
-    header = json.loads(whole[8:body])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the body is aligned to 8 bytes
-    return len(text).to_bytes(8, "little") + text, memoryview(whole)[body:]
+    write_tensors(Path(path), tensors, {**(metadata or {}), **own})
 
 
 def infer_spec(

@@ -91,7 +91,8 @@ def edit_skip(
 
     SC-Tuners act one on the other's result, in order; CSC-Tuners all read the unedited skip and their deltas
     add up: `x + (u_K - x) + sum_c a_c (hint_c + T_c(x + hint_c))` (Eq. 5 and 7). `latents[b]` is the number
-    of the latent in row b, which picks its hint and mask; None if every edit has just one of each.
+    of the latent in row b, which picks its hint and mask; None if every edit has one of each for all rows or
+    for each row its own.
     """
     style, controls = skip, None
     for prepared in edits:
@@ -110,12 +111,12 @@ def _control_delta(prepared: PreparedEdit, block: int, skip: Tensor, latents: Te
     if not isinstance(prepared.edit.tuners, CSCTunerSet) or prepared.features is None:
         raise SCEditError("a CSC-Tuner has to be prepared with its hint before it edits a skip")
     feature = _resized(prepared.features[block], skip, "bilinear")
-    return prepared.edit.tuners.delta(block, skip, _rows(feature, latents))
+    return prepared.edit.tuners.delta(block, skip, _rows(feature, skip, latents))
 
 
 def _weigh(prepared: PreparedEdit, delta: Tensor, latents: Tensor | None) -> Tensor:
     if prepared.mask is not None:
-        delta = delta * _rows(_resized(prepared.mask, delta, "area"), latents)
+        delta = delta * _rows(_resized(prepared.mask, delta, "area"), delta, latents)
     return delta if prepared.edit.strength == 1 else delta * prepared.edit.strength
 
 
@@ -124,9 +125,9 @@ def _resized(x: Tensor, skip: Tensor, mode: str) -> Tensor:
     return x if x.shape[-2:] == skip.shape[-2:] else F.interpolate(x, size=skip.shape[-2:], mode=mode)
 
 
-def _rows(x: Tensor, latents: Tensor | None) -> Tensor:
+def _rows(x: Tensor, batch: Tensor, latents: Tensor | None) -> Tensor:
     """`x` for every row of the batch: one for all, or each latent its own, repeated if there are fewer."""
-    if x.shape[0] == 1:
+    if x.shape[0] == 1 or (latents is None and x.shape[0] == batch.shape[0]):
         return x
     if latents is None:
         raise SCEditError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from .errors import SCEditError
@@ -127,3 +129,32 @@ def _read_json(file: Path) -> dict[str, Any]:
             f"'{file.name}' beside the tuner is not JSON ({error}); get it again with its tuner"
         ) from error
     return settings if isinstance(settings, dict) else {}
+
+
+def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, the same bytes for the same content; it appears whole or not at all."""
+    header, body = _serialized(tensors, metadata)
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(header)
+            file.write(body)
+        part.replace(target)
+    except OSError as error:
+        raise SCEditError(
+            f"'{target.name}' could not be written to {target.parent} ({error.strerror or error}); make room "
+            "or choose another place; nothing half written is left"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:
+    """Header and body of a safetensors file; the library alone writes the metadata in a random order."""
+    whole = save(dict(tensors), metadata=dict(metadata))
+    body = 8 + int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8:body])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the body is aligned to 8 bytes
+    return len(text).to_bytes(8, "little") + text, memoryview(whole)[body:]

@@ -209,9 +209,16 @@ def test_each_latent_has_its_own_hint_and_mask_in_every_chunk(what, given, laten
 
 
 @torch.inference_mode()
-def test_several_hints_need_to_know_the_latent_of_each_row():
+def test_without_latent_numbers_each_row_takes_its_own_hint():
+    rows = torch.arange(2)
+    skip, edit = skip_of(1, batch=2), control(hints=2)
+    assert torch.equal(edited(skip, 1, edit), edited(skip, 1, edit, latents=rows))
+
+
+@torch.inference_mode()
+def test_more_hints_than_rows_need_to_know_the_latent_of_each_row():
     with pytest.raises(SCEditError, match="2 hints or masks were given, but not which latent"):
-        edited(skip_of(1, batch=2), 1, control(hints=2))
+        edited(skip_of(1, batch=3), 1, control(hints=2))
 
 
 @torch.inference_mode()

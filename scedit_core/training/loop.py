@@ -1,0 +1,161 @@
+"""The training loop: one step after the other, without knowing what runs the base model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..control import CSCTunerSet
+from ..edit import PreparedEdit, SkipEdit
+from ..errors import SCEditError
+from ..tuner import SCTunerSet
+from .config import TrainConfig
+from .data import Batch, TrainingSet, generator
+from .objective import BaseModel, denoising_loss
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class Trainer:
+    """A training run: the tuners, what they learn from, and how far they are.
+
+    Several CSC-Tuners learn together from the same pictures, each from its own hint (the examples' hints are
+    in the order of the tuners) and at weight 1/M, so that the weights add up to 1 (Eq. 7).
+    """
+
+    def __init__(
+        self,
+        tuners: Sequence[SCTunerSet | CSCTunerSet],
+        base: BaseModel,
+        data: TrainingSet,
+        config: TrainConfig,
+    ) -> None:
+        _check(tuners, data, config)
+        self.tuners = nn.ModuleList(tuners)
+        self.base = base
+        self.data = data
+        self.config = config
+        self.step = 0
+        self.losses: list[float] = []
+        self.parameters = [weights for weights in self.tuners.parameters() if weights.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        # half precision gradients vanish unless the loss is scaled up; a disabled scaler does nothing
+        self.scaler = torch.amp.GradScaler(base.device.type, enabled=base.dtype == torch.float16)
+        self.averages = [weights.detach().clone() for weights in self.parameters] if config.ema_decay else []
+
+    def advance(self) -> float:
+        """Take one step and return its loss. Raises SCEditError with the weights as before if it is NaN."""
+        self.optimizer.zero_grad()
+        count = self.config.accumulation
+        loss = sum(self._learn(self.step * count + part) for part in range(count)) / count
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
+        # a scaler expects infinite gradients now and then, and passes over such a step by itself
+        if not math.isfinite(loss) or not (self.scaler.is_enabled() or bool(torch.isfinite(norm))):
+            raise SCEditError(
+                f"the loss became {loss} after {self.step} steps; the weights of the last good step are kept: "
+                f"train with a lower learning rate than {self.config.learning_rate:g}, or with a base model in "
+                "bf16 or fp32"
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.step += 1
+        self.losses.append(loss)
+        self._average()
+        return loss
+
+    def edits(self, batch: Batch) -> list[PreparedEdit]:
+        """The tuners as edits of the base model, with the hints of this batch encoded."""
+        weight = 1 / len(self.tuners)
+        hints = iter(batch.hints)
+        return [self._edit(tuners, hints, weight) for tuners in self.tuners]
+
+    def trained(self) -> list[dict[str, Tensor]]:
+        """Weights of each tuner set so far, on the CPU: averaged if the config says so."""
+        with torch.no_grad():
+            current = [weights.detach().clone() for weights in self.parameters]
+            self._set(self.averages or current)
+            states = [
+                {key: value.detach().to("cpu", copy=True) for key, value in tuners.state_dict().items()}
+                for tuners in self.tuners
+            ]
+            self._set(current)
+        return states
+
+    def _learn(self, number: int) -> float:
+        """Gradients of one batch, added to those there are; returns its loss."""
+        config = self.config
+        batch = self.data.batch(number, config.batch_size, config.seed, config.caption_dropout)
+        draw = generator(config.seed, "noise", number)
+        with self._autocast():
+            loss = denoising_loss(self.base, batch, self.edits(batch), draw, config.min_snr_gamma)
+        self.scaler.scale(loss / config.accumulation).backward()
+        return float(loss.detach())
+
+    def _edit(self, tuners: nn.Module, hints: Iterator[Tensor], weight: float) -> PreparedEdit:
+        if isinstance(tuners, SCTunerSet):
+            return PreparedEdit(SkipEdit(tuners, weight), None, None)
+        if not isinstance(tuners, CSCTunerSet):
+            raise TypeError(type(tuners))
+        hint = next(hints).to(self.base.device, torch.float32)
+        return PreparedEdit(SkipEdit(tuners, weight, hint), self._encode(tuners.hint_encoder, hint), None)
+
+    def _encode(self, encoder: nn.Module, hint: Tensor) -> tuple[Tensor, ...]:
+        weights = next(encoder.parameters())
+        return encoder(hint if torch.is_autocast_enabled(hint.device.type) else hint.to(weights.dtype))
+
+    def _autocast(self) -> torch.autocast:
+        """Mixed precision where the base model or the tuners are half; off where both are float32."""
+        kinds = (self.base.dtype, self.parameters[0].dtype)
+        half = next((dtype for dtype in kinds if dtype in _HALF), None)
+        return torch.autocast(self.base.device.type, dtype=half or torch.bfloat16, enabled=half is not None)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Exponential moving average of the weights, quicker at the start, when they still move far."""
+        decay = min(self.config.ema_decay, self.step / (self.step + 9))
+        for average, weights in zip(self.averages, self.parameters, strict=False):
+            average.lerp_(weights, 1 - decay)
+
+    def _set(self, values: Sequence[Tensor]) -> None:
+        for weights, value in zip(self.parameters, values, strict=True):
+            weights.copy_(value)
+
+
+def train(
+    trainer: Trainer, report: Callable[[Trainer], None], save: Callable[[Trainer], None], save_every: int = 0
+) -> None:
+    """Run to the end, with a report after every step and a save after every `save_every` steps (0: none).
+
+    Whatever ends the run, be it done, cancelled in `report` or broken, there is a save of its last good step.
+    """
+    try:
+        while trainer.step < trainer.config.steps:
+            trainer.advance()
+            report(trainer)
+            if save_every and trainer.step % save_every == 0:
+                save(trainer)
+    finally:
+        save(trainer)
+
+
+def _check(tuners: Sequence[SCTunerSet | CSCTunerSet], data: TrainingSet, config: TrainConfig) -> None:
+    if not tuners:
+        raise SCEditError("there is nothing to train: no tuner was given")
+    controls = sum(isinstance(one, CSCTunerSet) for one in tuners)
+    hints = len(data.examples[0].hints)
+    if hints != controls:
+        raise SCEditError(
+            f"{controls} controls are to be trained but each picture has {hints} hints; give one hint per "
+            "control"
+        )
+    if config.caption_dropout and data.no_caption is None:
+        raise SCEditError(
+            f"caption_dropout {config.caption_dropout} needs the conditioning of an empty prompt; connect it, "
+            "or set caption_dropout to 0"
+        )

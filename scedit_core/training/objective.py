@@ -1,0 +1,80 @@
+"""What a tuner is trained for: to predict what the base model predicts of noised pictures, but better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..edit import PreparedEdit
+from .data import Batch
+
+
+class BaseModel(Protocol):
+    """The frozen diffusion model, as a training sees it; its host does all conversions.
+
+    `sigmas` `(T,)` are the noise levels of its schedule, one per training timestep.
+    """
+
+    @property
+    def sigmas(self) -> Tensor:
+        """Noise levels, on the CPU."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        ...
+
+    def noised(self, latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Latents `(B, C, h, w)` with noise of levels `(B,)`."""
+        ...
+
+    def denoised(
+        self, noisy: Tensor, sigma: Tensor, captions: Sequence[Any], edits: Sequence[PreparedEdit]
+    ) -> Tensor:
+        """Its picture of `noisy` under these edits, `(B, C, h, w)`, float32."""
+        ...
+
+    def output_scale(self, sigma: Tensor) -> Tensor:
+        """How far `denoised` moves when the network's output moves by 1, `(B,)`: sigma for epsilon."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Differs between models, and between what one is asked to predict."""
+        ...
+
+
+def denoising_loss(
+    base: BaseModel, batch: Batch, edits: Sequence[PreparedEdit], draw: torch.Generator, min_snr_gamma: float
+) -> Tensor:
+    """Mean squared error of the network's output at random noise levels: of eps, v or whatever it predicts.
+
+    The error of the picture divided by `output_scale` is the error of the output, so one formula serves every
+    parameterisation. `min_snr_gamma` > 0 weighs it by `min(SNR, gamma) / (weight of the output)`
+    (arXiv 2303.09556, Section 3.4): for eps `min(SNR, gamma) / SNR`, for v `min(SNR, gamma) / (SNR + 1)`.
+    """
+    latents = batch.latents.to(base.device, torch.float32)
+    levels = torch.randint(len(base.sigmas), (len(latents),), generator=draw)
+    sigma = base.sigmas[levels].to(base.device, torch.float32)
+    noise = torch.randn(batch.latents.shape, generator=draw).to(base.device)
+    picture = base.denoised(base.noised(latents, noise, sigma), sigma, batch.captions, edits)
+    scale = base.output_scale(sigma)
+    error = ((picture - latents) / scale.view(-1, 1, 1, 1)).square().mean((1, 2, 3))  # (B,)
+    if min_snr_gamma > 0:
+        error = error * scale.square() * _snr(base, sigma).clamp(max=min_snr_gamma)
+    return error.mean()
+
+
+def _snr(base: BaseModel, sigma: Tensor) -> Tensor:
+    """Signal to noise ratio `(B,)`, from what the host makes of a signal of 1 and of a noise of 1."""
+    one = torch.ones(len(sigma), 1, 1, 1, device=sigma.device)
+    zero = torch.zeros_like(one)
+    return (base.noised(one, zero, sigma) / base.noised(zero, one, sigma)).square().flatten()

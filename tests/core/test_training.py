@@ -1,0 +1,356 @@
+"""The training loop on a base model small enough for a test."""
+
+import dataclasses
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+from training_tools import LAYOUT, SmallModel, examples, training_set
+
+from scedit_core import EncoderSize, SCEditError, TunerSpec, build_tuners
+from scedit_core.spec import StemSize
+from scedit_core.training import (
+    Batch,
+    Example,
+    TrainConfig,
+    Trainer,
+    TrainingSet,
+    denoising_loss,
+    load_state,
+    save_state,
+    train,
+)
+from scedit_core.training.data import generator
+
+CONFIG = TrainConfig(steps=6, batch_size=2, learning_rate=1e-3, seed=3)
+CSC = TunerSpec.csc(LAYOUT, encoder=EncoderSize(stem=StemSize(0.25, 8)))
+
+
+def trainer(config: TrainConfig = CONFIG, specs: tuple = (TunerSpec.sc(LAYOUT),), predicts="eps") -> Trainer:
+    """A run on the small model, with the same fresh tuners each time."""
+    torch.manual_seed(1)
+    hints = sum(spec.kind == "csc" for spec in specs)
+    return Trainer(
+        [build_tuners(spec) for spec in specs], SmallModel(predicts), training_set(hints=hints), config
+    )
+
+
+def finished(run: Trainer, steps: int | None = None) -> Trainer:
+    """The run, some steps further."""
+    for _ in range(run.config.steps - run.step if steps is None else steps):
+        run.advance()
+    return run
+
+
+def equal(first: Trainer, second: Trainer) -> bool:
+    """True if both have the same weights and losses, bit for bit."""
+    pairs = zip(first.trained(), second.trained(), strict=True)
+    same = all(torch.equal(a[key], b[key]) for a, b in pairs for key in a.keys() | b.keys())
+    return same and first.losses == second.losses and first.step == second.step
+
+
+def held_out_loss(run: Trainer) -> float:
+    """Loss on noise that the training never drew."""
+    with torch.no_grad():
+        batch = run.data.batch(0, 6, seed=99)
+        losses = [denoising_loss(run.base, batch, run.edits(batch), generator(77, n), 0) for n in range(8)]
+    return float(torch.stack(losses).mean())
+
+
+@pytest.mark.parametrize("predicts", ["eps", "v"])
+@pytest.mark.parametrize("specs", [(TunerSpec.sc(LAYOUT),), (CSC,), (CSC, CSC)], ids=["sc", "csc", "two csc"])
+def test_training_lowers_the_loss_on_noise_it_never_saw(predicts, specs):
+    config = dataclasses.replace(CONFIG, steps=80, batch_size=6, learning_rate=1e-2)
+    run = trainer(config, specs, predicts)
+    before = held_out_loss(run)
+    assert held_out_loss(finished(run)) < 0.8 * before
+
+
+def test_the_same_seed_gives_the_same_tuner_and_another_seed_another():
+    assert equal(finished(trainer()), finished(trainer()))
+    other = finished(trainer(dataclasses.replace(CONFIG, seed=4)))
+    assert not equal(finished(trainer()), other)
+
+
+def test_training_does_not_touch_the_global_random_numbers():
+    torch.manual_seed(11)
+    wanted = torch.rand(3)
+    torch.manual_seed(11)
+    run = trainer()
+    torch.manual_seed(11)
+    finished(run)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_gradients_reach_the_tuners_and_the_hint_encoder_and_nothing_else():
+    run = trainer(specs=(CSC,))
+    base = {key: value.clone() for key, value in run.base.net.state_dict().items()}
+    finished(run, 2)
+    assert all(weights.grad is not None for weights in run.parameters)
+    assert len(run.parameters) == len(list(run.tuners.parameters()))
+    assert all(weights.grad is None for weights in run.base.net.parameters())
+    assert all(torch.equal(value, base[key]) for key, value in run.base.net.state_dict().items())
+
+
+@pytest.mark.parametrize("predicts", ["eps", "v"])
+def test_the_loss_is_the_error_of_what_the_network_predicts(predicts):
+    base, data = SmallModel(predicts), training_set()
+    batch, draw = data.batch(0, 3, 0), generator(1)
+    loss = denoising_loss(base, batch, (), generator(1), 0)
+    sigma = base.sigmas[torch.randint(50, (3,), generator=draw)].view(-1, 1, 1, 1)
+    noise = torch.randn(batch.latents.shape, generator=draw)
+    output = base.net((batch.latents + sigma * noise) / (1 + sigma**2).sqrt(), ())
+    v = (noise - sigma * batch.latents) / (1 + sigma**2).sqrt()
+    wanted = (output - (noise if predicts == "eps" else v)).square().mean()
+    assert torch.allclose(loss, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("predicts", "extra"), [("eps", 0), ("v", 1)])
+def test_min_snr_weighs_each_noise_level_as_its_paper_says(predicts, extra):
+    base, data = SmallModel(predicts), training_set()
+    for number in range(12):
+        batch = data.batch(number, 1, 0)
+        plain = denoising_loss(base, batch, (), generator(number), 0)
+        weighted = denoising_loss(base, batch, (), generator(number), 5.0)
+        snr = base.sigmas[torch.randint(50, (1,), generator=generator(number))] ** -2
+        assert torch.allclose(weighted / plain, snr.clamp(max=5.0) / (snr + extra), rtol=1e-4)
+
+
+def test_accumulated_small_batches_make_the_step_of_a_large_one():
+    class Fixed(TrainingSet):
+        def batch(self, number: int, size: int, seed: int, caption_dropout: float = 0.0) -> Batch:
+            chosen = self.examples[:4] if size == 4 else self.examples[number : number + 1]
+            return Batch(torch.stack([e.latent for e in chosen]), ("",) * len(chosen), ())
+
+    class Same(SmallModel):
+        def noised(self, latents, noise, sigma):
+            return latents + 0.5
+
+    def run(size: int) -> Trainer:
+        torch.manual_seed(1)
+        config = dataclasses.replace(CONFIG, batch_size=size, accumulation=4 // size)
+        base = Same()
+        base.sigmas = torch.ones(1)
+        return Trainer([build_tuners(TunerSpec.sc(LAYOUT))], base, Fixed(examples()), config)
+
+    large, small = run(4), run(1)
+    large.advance()
+    small.advance()
+    for one, other in zip(large.parameters, small.parameters, strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        dataclasses.replace(CONFIG, accumulation=2, ema_decay=0.9, caption_dropout=0.5),
+        dataclasses.replace(CONFIG, precision="bf16", min_snr_gamma=5.0),
+    ],
+    ids=["plain", "with averages", "bf16"],
+)
+@pytest.mark.parametrize("specs", [(TunerSpec.sc(LAYOUT),), (CSC, CSC)], ids=["sc", "two csc"])
+def test_an_interrupted_run_goes_on_to_the_same_numbers(config, specs, tmp_path):
+    straight = finished(trainer(config, specs))
+    broken = finished(trainer(config, specs), 2)
+    save_state(broken, tmp_path / "state.safetensors")
+    torch.manual_seed(99)
+    resumed = trainer(config, specs)
+    with torch.no_grad():
+        for weights in resumed.parameters:
+            weights.add_(1)
+    load_state(resumed, tmp_path / "state.safetensors")
+    assert resumed.step == 2
+    assert equal(finished(resumed), straight)
+
+
+def test_a_finished_run_can_be_made_longer(tmp_path):
+    save_state(finished(trainer()), tmp_path / "state.safetensors")
+    longer = dataclasses.replace(CONFIG, steps=9)
+    resumed = trainer(longer)
+    load_state(resumed, tmp_path / "state.safetensors")
+    assert equal(finished(resumed), finished(trainer(longer)))
+
+
+@pytest.mark.parametrize(
+    ("config", "data", "words"),
+    [
+        (
+            dataclasses.replace(CONFIG, learning_rate=2e-3),
+            None,
+            ["2 steps", "learning_rate 0.001 is now 0.002"],
+        ),
+        (
+            dataclasses.replace(CONFIG, seed=4, batch_size=1),
+            None,
+            ["seed 3 is now 4", "batch_size 2 is now 1"],
+        ),
+        (CONFIG, TrainingSet(examples(5)), ["pictures", "are others", "start over"]),
+    ],
+)
+def test_the_state_of_another_run_is_refused_and_changes_nothing(config, data, words, tmp_path):
+    save_state(finished(trainer(), 2), tmp_path / "state.safetensors")
+    run = trainer(config)
+    run.data = data or run.data
+    before = run.trained()
+    with pytest.raises(SCEditError) as caught:
+        load_state(run, tmp_path / "state.safetensors")
+    assert not [word for word in words if word not in str(caught.value)]
+    assert run.step == 0
+    assert all(torch.equal(run.trained()[0][key], value) for key, value in before[0].items())
+
+
+def test_a_tuner_file_is_no_training_state(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"losses": torch.zeros(1)}, tmp_path / "style.safetensors")
+    with pytest.raises(SCEditError, match="no training state"):
+        load_state(trainer(), tmp_path / "style.safetensors")
+
+
+def test_a_loss_of_nan_stops_with_the_weights_of_the_last_good_step():
+    run = finished(trainer(), 2)
+    good = run.trained()
+    run.base.sigmas = torch.full((50,), float("nan"))
+    with pytest.raises(SCEditError, match=r"loss became nan after 2 steps.*lower learning rate"):
+        run.advance()
+    assert run.step == 2
+    assert all(torch.equal(run.trained()[0][key], value) for key, value in good[0].items())
+
+
+def test_whatever_ends_a_run_its_last_good_step_is_saved():
+    saved = []
+
+    def cancel(run: Trainer) -> None:
+        if run.step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(trainer(), cancel, lambda run: saved.append(run.step), save_every=3)
+    assert saved == [3, 4]
+    train(trainer(), lambda run: None, lambda run: saved.append(run.step))
+    assert saved == [3, 4, 6]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+def test_a_full_disk_leaves_the_earlier_state_whole(code, tmp_path, monkeypatch):
+    target = tmp_path / "state.safetensors"
+    save_state(finished(trainer(), 2), target)
+    before = target.read_bytes()
+    real = Path.open
+
+    class Full:
+        def __init__(self, file) -> None:
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def write(self, data) -> None:
+            self.file.write(bytes(data)[:100])
+            raise OSError(code, "No space left on device")
+
+    monkeypatch.setattr(Path, "open", lambda self, mode="r", **kw: Full(real(self, mode, **kw)))
+    with pytest.raises(SCEditError, match=r"could not be written.*No space left.*nothing half written"):
+        save_state(finished(trainer(), 3), target)
+    monkeypatch.undo()
+    assert target.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_averaged_weights_lag_behind_and_leave_the_run_alone():
+    averaged, plain = (
+        finished(trainer(dataclasses.replace(CONFIG, ema_decay=decay))) for decay in (0.99, 0.0)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(averaged.parameters, plain.parameters, strict=True))
+    key = "tuners.0.up.weight"
+    assert 0 < averaged.trained()[0][key].abs().sum() < plain.trained()[0][key].abs().sum()
+
+
+def test_every_picture_is_seen_once_per_epoch_and_batches_have_one_size():
+    data = TrainingSet(examples(7, sizes=((4, 4), (4, 6))))
+    per_epoch = data.batches_per_epoch(2)
+    assert per_epoch == 4
+    orders = []
+    for epoch in range(2):
+        batches = [data.batch(epoch * per_epoch + i, 2, seed=1) for i in range(per_epoch)]
+        assert all(batch.latents.ndim == 4 for batch in batches)
+        seen = [caption for batch in batches for caption in batch.captions]
+        assert sorted(seen) == sorted(f"caption {i}" for i in range(7))
+        orders.append(seen)
+    assert orders[0] != orders[1]
+
+
+def test_captions_are_dropped_as_often_as_asked():
+    data = training_set()
+    captions = [data.batch(n, 6, 0, caption_dropout=0.25).captions for n in range(100)]
+    dropped = sum(caption == "" for row in captions for caption in row)
+    assert 100 < dropped < 200  # 600 draws at 0.25: 150 +- 5 standard deviations
+
+
+def test_each_visit_takes_one_of_a_pictures_hints():
+    latent, hints = torch.zeros(4, 2, 2), torch.arange(3.0).view(3, 1, 1, 1).expand(3, 3, 16, 16)
+    data = TrainingSet([Example(latent, "", (hints,))])
+    seen = {float(data.batch(n, 1, 0).hints[0].mean()) for n in range(30)}
+    assert seen == {0.0, 1.0, 2.0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"steps": 0}, ["steps", "got 0"]),
+        ({"learning_rate": 0.0}, ["learning_rate", "5e-05"]),
+        ({"learning_rate": 2.0}, ["learning_rate", "got 2.0"]),
+        ({"learning_rate": float("nan")}, ["learning_rate", "nan"]),
+        ({"batch_size": 0}, ["batch_size"]),
+        ({"accumulation": 0}, ["accumulation"]),
+        ({"weight_decay": -1.0}, ["weight_decay"]),
+        ({"caption_dropout": 1.5}, ["caption_dropout", "between 0 and 1"]),
+        ({"ema_decay": 1.0}, ["ema_decay"]),
+        ({"min_snr_gamma": float("inf")}, ["min_snr_gamma"]),
+        ({"clip_norm": -1.0}, ["clip_norm"]),
+        ({"seed": -1}, ["seed"]),
+        ({"precision": "fp8"}, ["fp32 or bf16", "fp8"]),
+    ],
+)
+def test_settings_out_of_range_are_refused_in_a_sentence(settings, words):
+    with pytest.raises(SCEditError) as caught:
+        TrainConfig(**settings)
+    assert not [word for word in words if word not in str(caught.value)]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: TrainingSet([]), ["no pictures"]),
+        (
+            lambda: TrainingSet(examples(4, sizes=((4, 4), (4, 6))), buckets=False),
+            ["32 x 32, 48 x 32", "buckets"],
+        ),
+        (lambda: TrainingSet([*examples(1, 1), *examples(1)]), ["0 hints and some 1"]),
+        (lambda: TrainingSet([Example(torch.zeros(1, 4, 2, 2), "")]), ["latent 1 of 1", "(1, 4, 2, 2)"]),
+        (lambda: TrainingSet([Example(torch.full((4, 2, 2), torch.nan), "")]), ["NaN", "encode"]),
+        (
+            lambda: Trainer([build_tuners(CSC)], SmallModel(), training_set(), CONFIG),
+            ["1 controls", "0 hints"],
+        ),
+        (lambda: Trainer([], SmallModel(), training_set(), CONFIG), ["nothing to train"]),
+        (
+            lambda: Trainer(
+                [build_tuners(TunerSpec.sc(LAYOUT))],
+                SmallModel(),
+                TrainingSet(examples()),
+                dataclasses.replace(CONFIG, caption_dropout=0.1),
+            ),
+            ["caption_dropout 0.1", "empty prompt"],
+        ),
+    ],
+)
+def test_bad_data_is_refused_in_a_sentence(make, words):
+    with pytest.raises(SCEditError) as caught:
+        make()
+    assert not [word for word in words if word not in str(caught.value)]

@@ -1,0 +1,87 @@
+"""A base model small enough to train on within a test: a U-Net-like net with skips, in plain torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scedit_core import PreparedEdit, SkipLayout, edit_skip
+from scedit_core.training import Example, TrainingSet
+
+LAYOUT = SkipLayout((8, 8, 8, 8), (1, 2, 1, 1))
+
+
+class SmallUNet(nn.Module):
+    """Four convs down, four up, each up conv reading an edited skip; predicts the noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.down = nn.ModuleList(nn.Conv2d(8 if i else 4, 8, 3, 2 if i == 2 else 1, 1) for i in range(4))
+        self.up = nn.ModuleList(nn.Conv2d(16, 8, 3, 1, 1) for _ in range(4))
+        self.out = nn.Conv2d(8, 4, 3, 1, 1)
+        for weights in self.parameters():
+            if weights.ndim > 1:  # wide enough that what a skip says is heard at the output
+                nn.init.normal_(weights, std=2 / weights[0].numel() ** 0.5)
+        self.requires_grad_(False)
+
+    def forward(self, x: Tensor, edits: Sequence[PreparedEdit]) -> Tensor:
+        skips = []
+        for conv in self.down:
+            x = F.silu(conv(x))
+            skips.append(x)
+        for block, conv in enumerate(self.up):
+            skip = edit_skip(skips[-1 - block], block, edits)
+            x = F.interpolate(x, size=skip.shape[-2:])
+            x = F.silu(conv(torch.cat([x, skip], dim=1)))
+        return self.out(x)
+
+
+class SmallModel:
+    """A base model with sigmas of a variance exploding schedule, predicting eps or v."""
+
+    def __init__(self, predicts: str = "eps") -> None:
+        self.net = SmallUNet()
+        self.predicts = predicts
+        self.device = torch.device("cpu")
+        self.dtype = torch.float32
+        self.sigmas = torch.linspace(0.1, 10, 50)
+
+    def noised(self, latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        return latents + noise * sigma.view(-1, 1, 1, 1)
+
+    def denoised(
+        self, noisy: Tensor, sigma: Tensor, captions: Sequence[Any], edits: Sequence[PreparedEdit]
+    ) -> Tensor:
+        level = sigma.view(-1, 1, 1, 1)
+        output = self.net(noisy / (1 + level**2).sqrt(), edits)
+        if self.predicts == "eps":
+            return noisy - level * output
+        return noisy / (level**2 + 1) - output * level / (level**2 + 1).sqrt()
+
+    def output_scale(self, sigma: Tensor) -> Tensor:
+        return sigma if self.predicts == "eps" else sigma / (sigma**2 + 1).sqrt()
+
+    def fingerprint(self) -> str:
+        return f"small {self.predicts}"
+
+
+def examples(count: int = 6, hints: int = 0, sizes: Sequence[tuple[int, int]] = ((4, 4),)) -> list[Example]:
+    """Pictures that are all much alike, so that there is something to learn."""
+    draw = torch.Generator().manual_seed(5)
+    made = []
+    for number in range(count):
+        height, width = sizes[number % len(sizes)]
+        latent = torch.ones(4, height, width) + 0.1 * torch.randn(4, height, width, generator=draw)
+        drawn = tuple(torch.rand(1, 3, 8 * height, 8 * width, generator=draw) for _ in range(hints))
+        made.append(Example(latent, f"caption {number}", drawn))
+    return made
+
+
+def training_set(count: int = 6, hints: int = 0) -> TrainingSet:
+    """Such pictures as a training set."""
+    return TrainingSet(examples(count, hints), no_caption="")
