@@ -7,6 +7,8 @@ from .compose import SCEditApplyConditions, SCEditComposeConditions, SCEditCondi
 from .load import SCEditLoadCSCTuner, SCEditLoadSCTuner
 from .paths import register_tuner_folder
 from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage
+from .save import SCEditSaveTuner
+from .train import SCEditTrainCSCTuner, SCEditTrainSCTuner
 
 NODES: list[type[io.ComfyNode]] = [
     SCEditLoadSCTuner,
@@ -19,6 +21,9 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditCanny,
     SCEditColor,
     SCEditMaskedImage,
+    SCEditTrainSCTuner,
+    SCEditTrainCSCTuner,
+    SCEditSaveTuner,
 ]
 
 

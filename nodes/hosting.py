@@ -41,4 +41,5 @@ def host_tuners(
         tuners, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
     )
     tuners.load_state_dict(state_dict, assign=patcher.is_dynamic())
+    tuners.requires_grad_(False)  # a training on top of them records nothing of theirs
     return HostedTuners(name, patcher, metadata)

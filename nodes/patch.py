@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +55,13 @@ class SkipPatch:
     def __call__(self, h: Tensor, skip: Tensor, transformer_options: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Edit the skip that the host is about to hand to an output block."""
         block = transformer_options["block"][1]
-        active = self._active(transformer_options)
-        size = tuple(transformer_options["original_shape"][-2:])
-        prepared = [self._prepare(index, size, skip) for index in active]
+        prepared = self.prepared(skip, transformer_options)
         return h, edit_skip(skip, block, prepared, self._latents(skip, transformer_options))
+
+    def prepared(self, skip: Tensor, transformer_options: dict[str, Any]) -> list[PreparedEdit]:
+        """The edits that act at this step, ready for the latent it works on."""
+        size = tuple(transformer_options["original_shape"][-2:])
+        return [self._prepare(index, size, skip) for index in self._active(transformer_options)]
 
     def to(self, _device_or_dtype: Any) -> SkipPatch:
         """Nothing to move: the patchers hold the weights, and hints are encoded where the skips are."""
@@ -94,13 +97,45 @@ class SkipPatch:
         return torch.tensor([*latents] * chunks, device=skip.device)
 
 
+class TrainingPatch:
+    """Edits in training, after those a model clone has already; keeps nothing, since each step changes them.
+
+    Row b of the batch takes row b of the hint features.
+    """
+
+    def __init__(self, installed: SkipPatch, edits: Sequence[PreparedEdit]) -> None:
+        self.installed = installed
+        self.edits = tuple(edits)
+
+    def __call__(self, h: Tensor, skip: Tensor, transformer_options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Edit the skip that the host is about to hand to an output block, with gradients."""
+        block = transformer_options["block"][1]
+        prepared = (*self.installed.prepared(skip, transformer_options), *self.edits)
+        return h, edit_skip(skip, block, prepared)
+
+
+def training_options(options: Mapping[str, Any], edits: Sequence[PreparedEdit]) -> dict[str, Any]:
+    """Transformer_options of a MODEL with edits in training added to its own; `options` stay as they are."""
+    patches = dict(options.get("patches", {}))
+    others = list(patches.get(_PATCH_KIND, []))
+    place = next((i for i, patch in enumerate(others) if isinstance(patch, SkipPatch)), len(others))
+    installed = others[place] if place < len(others) else SkipPatch()
+    patches[_PATCH_KIND] = [*others[:place], TrainingPatch(installed, edits), *others[place + 1 :]]
+    return {**options, "patches": patches}
+
+
+def skip_layout(model: ModelPatcher) -> SkipLayout:
+    """Skips of a MODEL. Raises SCEditError for one that has none."""
+    return SkipLayout.from_unet_config(model.model.model_config.unet_config)
+
+
 def install(model: ModelPatcher, conditions: Sequence[Condition], strength: float = 1.0) -> ModelPatcher:
     """A clone of the MODEL with these edits added to those it has; the MODEL itself stays as it is.
 
     Every clone has at most one SkipPatch, so that controls read the unedited skip and not each other's
     results. An edit without effect is left out: the base model's picture comes out bit for bit.
     """
-    layout = SkipLayout.from_unet_config(model.model.model_config.unet_config)
+    layout = skip_layout(model)
     clone = model.clone()
     patches = clone.model_options["transformer_options"].get("patches", {}).get(_PATCH_KIND, [])
     place = next((i for i, patch in enumerate(patches) if isinstance(patch, SkipPatch)), None)

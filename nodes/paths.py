@@ -21,6 +21,9 @@ _SOURCES = (
 # Folders that swift puts between a tuner's folder and its weights.
 _ADAPTER_FOLDER = re.compile(r"\d+_Swift\w+|default")
 
+# Part of a path that means the same on every system: no drive, no parent, no reserved character, no edge dot.
+_PLAIN_NAME = re.compile(r"(?![. ])[^<>:\"/\\|?*\x00-\x1f]{1,120}(?<![. ])")
+
 _log = logging.getLogger(__name__)
 
 
@@ -72,3 +75,31 @@ def tuner_fingerprint(name: str) -> tuple[tuple[str, int, int], ...]:
     return tuple(
         (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()
     )
+
+
+def new_tuner_file(name: str, *, replace: bool) -> Path:
+    """Where to save a tuner in the first folder of models/scedit; with a number if it may replace none."""
+    target = new_file(Path(folder_paths.get_folder_paths(FOLDER_KEY)[0]), name)
+    number, plain = 1, target.stem
+    while target.exists() and not replace:
+        number += 1
+        target = target.with_name(f"{plain}-{number}.safetensors")
+    return target
+
+
+def new_file(folder: Path, name: str) -> Path:
+    """`folder/name.safetensors`, its folders made. Raises SCEditError for a name that leads elsewhere."""
+    plain = re.sub(r"\.safetensors$", "", name.strip().replace("\\", "/"))
+    parts = PurePosixPath(plain).parts
+    if not parts or not all(_PLAIN_NAME.fullmatch(part) for part in parts):
+        raise SCEditError(
+            f"'{name}' is no name for a file here; use letters, numbers, - and _, with / between folders"
+        )
+    target = folder.joinpath(*parts[:-1], f"{parts[-1]}.safetensors")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SCEditError(
+            f"the folder {target.parent} cannot be made ({error.strerror or error}); choose another name"
+        ) from error
+    return target

@@ -42,6 +42,12 @@ SD_STEM = StemSize(1.0, 256)
 SDXL_STEM = StemSize(2.0, 320)
 
 
+def published_stem(layout: SkipLayout) -> StemSize:
+    """The stem of the authors' controllers for this U-Net; that of SD where they published none."""
+    channels = dict(enumerate(layout.channels))
+    return SDXL_STEM if family_name(channels, len(channels)) == "SDXL" else SD_STEM
+
+
 @dataclass(frozen=True)
 class HintSpec:
     """Sizes of a hint encoder.

@@ -16,7 +16,18 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "folder_paths", "nodes", "serve
 HEAVY = {"cv2", "controlnet_aux", "transformers", "timm"}
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "requests", "socket", "urllib"}
 PROCESSES = {"subprocess", "multiprocessing"}
-SHARED_BY_NODES = {"scedit_core", "hosting", "inputs", "patch", "paths", "sockets"}
+SHARED_BY_NODES = {
+    "host_model",
+    "hosting",
+    "inputs",
+    "patch",
+    "paths",
+    "preview",
+    "scedit_core",
+    "sockets",
+    "training_inputs",
+    "training_run",
+}
 LONGEST_FUNCTION = 60
 
 

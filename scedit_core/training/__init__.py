@@ -2,6 +2,7 @@
 
 from .config import TrainConfig
 from .data import Batch, Example, TrainingSet
+from .describe import describe
 from .loop import Trainer, train
 from .objective import BaseModel, denoising_loss
 from .state import load_state, save_state
@@ -14,6 +15,7 @@ __all__ = [
     "Trainer",
     "TrainingSet",
     "denoising_loss",
+    "describe",
     "load_state",
     "save_state",
     "train",

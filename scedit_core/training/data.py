@@ -29,7 +29,7 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pictures seen together: latents `(B, C, h, w)`, captions, and a `(B, 3, 8h, 8w)` of hints per control."""
+    """Pictures seen together: latents `(B, C, h, w)`, captions, and hints `(B, 3, 8h, 8w)` per control."""
 
     latents: Tensor
     captions: tuple[Any, ...]
@@ -82,6 +82,12 @@ class TrainingSet:
         hints = zip(*(_drawn(example, draw) for example in chosen), strict=True)
         return Batch(latents, tuple(captions), tuple(torch.stack(control) for control in hints))
 
+    def first(self) -> Batch:
+        """The first picture alone, with the first drawing of each hint."""
+        example = self.examples[0]
+        hints = tuple(_fitted(hint[:1], example.latent) for hint in example.hints)
+        return Batch(example.latent[None], (example.caption,), hints)
+
     def fingerprint(self) -> str:
         """Changes when the latents, the number of hints or one of the hints' corners change."""
         digest = hashlib.sha256()
@@ -102,9 +108,13 @@ class TrainingSet:
 
 def _drawn(example: Example, draw: torch.Generator) -> list[Tensor]:
     """One drawing of each hint, at eight times the latent's size."""
-    height, width = (8 * side for side in example.latent.shape[-2:])
     numbers = [int(torch.randint(len(hint), (), generator=draw)) for hint in example.hints]
-    return [cover(h[n : n + 1], height, width)[0] for h, n in zip(example.hints, numbers, strict=True)]
+    return [_fitted(h[n : n + 1], example.latent)[0] for h, n in zip(example.hints, numbers, strict=True)]
+
+
+def _fitted(hint: Tensor, latent: Tensor) -> Tensor:
+    height, width = (8 * side for side in latent.shape[-2:])
+    return cover(hint, height, width)
 
 
 def _check(examples: Sequence[Example], buckets: bool) -> None:
@@ -125,6 +135,6 @@ def _check(examples: Sequence[Example], buckets: bool) -> None:
     if len(sizes) > 1 and not buckets:
         shown = ", ".join(f"{8 * width} x {8 * height}" for height, width in sizes[:4])
         raise SCEditError(
-            f"the pictures have {len(sizes)} different sizes ({shown}{', ...' if len(sizes) > 4 else ''}) and "
-            "buckets are off; switch buckets on, or crop the pictures to one size"
+            f"the pictures have {len(sizes)} different sizes ({shown}{', ...' if len(sizes) > 4 else ''}) "
+            "and buckets are off; switch buckets on, or crop the pictures to one size"
         )

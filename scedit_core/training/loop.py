@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..checkpoint import build_tuners
 from ..control import CSCTunerSet
 from ..edit import PreparedEdit, SkipEdit
 from ..errors import SCEditError
@@ -58,9 +59,9 @@ class Trainer:
         # a scaler expects infinite gradients now and then, and passes over such a step by itself
         if not math.isfinite(loss) or not (self.scaler.is_enabled() or bool(torch.isfinite(norm))):
             raise SCEditError(
-                f"the loss became {loss} after {self.step} steps; the weights of the last good step are kept: "
-                f"train with a lower learning rate than {self.config.learning_rate:g}, or with a base model in "
-                "bf16 or fp32"
+                f"the loss became {loss} after {self.step} steps; the weights of the last good step are "
+                f"kept: train with a lower learning rate than {self.config.learning_rate:g}, or with a base "
+                "model in bf16 or fp32"
             )
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -75,24 +76,27 @@ class Trainer:
         hints = iter(batch.hints)
         return [self._edit(tuners, hints, weight) for tuners in self.tuners]
 
-    def trained(self) -> list[dict[str, Tensor]]:
-        """Weights of each tuner set so far, on the CPU: averaged if the config says so."""
-        with torch.no_grad():
-            current = [weights.detach().clone() for weights in self.parameters]
-            self._set(self.averages or current)
-            states = [
-                {key: value.detach().to("cpu", copy=True) for key, value in tuners.state_dict().items()}
-                for tuners in self.tuners
-            ]
-            self._set(current)
-        return states
+    def trained(self) -> list[SCTunerSet | CSCTunerSet]:
+        """Tuners with the weights so far, on the CPU: averaged over the steps if the config says so."""
+        averages = iter(self.averages)
+        return [self._copy(tuners, averages) for tuners in self.tuners]
+
+    @torch.no_grad()
+    def _copy(self, tuners: nn.Module, averages: Iterator[Tensor]) -> SCTunerSet | CSCTunerSet:
+        if not isinstance(tuners, (SCTunerSet, CSCTunerSet)):
+            raise TypeError(type(tuners))
+        weights = list(tuners.parameters())
+        copy = build_tuners(tuners.spec, dtype=weights[0].dtype, device=torch.device("cpu"))
+        for mine, trained in zip(copy.parameters(), weights, strict=True):
+            mine.copy_(next(averages, trained))
+        return copy
 
     def _learn(self, number: int) -> float:
         """Gradients of one batch, added to those there are; returns its loss."""
         config = self.config
         batch = self.data.batch(number, config.batch_size, config.seed, config.caption_dropout)
         draw = generator(config.seed, "noise", number)
-        with self._autocast():
+        with self.autocast():
             loss = denoising_loss(self.base, batch, self.edits(batch), draw, config.min_snr_gamma)
         self.scaler.scale(loss / config.accumulation).backward()
         return float(loss.detach())
@@ -109,7 +113,7 @@ class Trainer:
         weights = next(encoder.parameters())
         return encoder(hint if torch.is_autocast_enabled(hint.device.type) else hint.to(weights.dtype))
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """Mixed precision where the base model or the tuners are half; off where both are float32."""
         kinds = (self.base.dtype, self.parameters[0].dtype)
         half = next((dtype for dtype in kinds if dtype in _HALF), None)
@@ -121,10 +125,6 @@ class Trainer:
         decay = min(self.config.ema_decay, self.step / (self.step + 9))
         for average, weights in zip(self.averages, self.parameters, strict=False):
             average.lerp_(weights, 1 - decay)
-
-    def _set(self, values: Sequence[Tensor]) -> None:
-        for weights, value in zip(self.parameters, values, strict=True):
-            weights.copy_(value)
 
 
 def train(
@@ -156,6 +156,6 @@ def _check(tuners: Sequence[SCTunerSet | CSCTunerSet], data: TrainingSet, config
         )
     if config.caption_dropout and data.no_caption is None:
         raise SCEditError(
-            f"caption_dropout {config.caption_dropout} needs the conditioning of an empty prompt; connect it, "
-            "or set caption_dropout to 0"
+            f"caption_dropout {config.caption_dropout} needs the conditioning of an empty prompt; connect "
+            "it, or set caption_dropout to 0"
         )

@@ -1,0 +1,157 @@
+"""A training as ComfyUI's users see it: its files, its progress, its end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import comfy.utils
+import folder_paths
+import torch
+from comfy_execution.utils import get_executing_context
+from PIL import Image
+from server import PromptServer
+
+from ..scedit_core import SCEditError, TunerSpec, build_tuners, save_checkpoint
+from ..scedit_core.training import Trainer, TrainingSet, describe, load_state, save_state, train
+from .host_model import describe_model, differentiable
+from .hosting import HostedTuners, host_tuners
+from .paths import new_file, new_tuner_file
+from .preview import draw_preview
+from .training_inputs import START_OVER, to_config
+
+_PREVIEW_SIZE = 512
+_log = logging.getLogger(__name__)
+
+
+def train_tuners(
+    model: Any,
+    specs: Sequence[TunerSpec],
+    begun: Sequence[HostedTuners],
+    data: TrainingSet,
+    settings: Mapping[str, Any],
+) -> tuple[list[HostedTuners], list[float]]:
+    """Train tuners of these sizes, or those `begun`, to their last step; with them all losses.
+
+    What ends it early (a cancel, an error, NaN) leaves a state on disk, from which the next run goes on.
+    """
+    config = to_config(settings)
+    state = state_path(settings["name"])
+    starts = _starts(specs, begun, config.seed)
+    with differentiable(model, 0, {}) as base:
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
+        trainer = Trainer([tuners.to(base.device, dtype) for tuners in starts], base, data, config)
+        facts = describe_model(model)
+        _Run(trainer, settings, state, facts).run()
+    metadata = {**facts, **describe(trainer)}
+    hosted = [
+        host_tuners(settings["name"], tuners.spec, tuners.state_dict(), metadata)
+        for tuners in trainer.trained()
+    ]
+    return hosted, trainer.losses
+
+
+def _starts(specs: Sequence[TunerSpec], begun: Sequence[HostedTuners], seed: int) -> list[torch.nn.Module]:
+    """Fresh tuners drawn from the seed, or copies of those to go on with."""
+    if begun and len(begun) != len(specs):
+        raise SCEditError(
+            f"{len(begun)} tuners to start from were given for {len(specs)} kinds of hint; connect one for "
+            "each, or none"
+        )
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tuners = [build_tuners(spec) for spec in [one.patcher.model.spec for one in begun] or specs]
+        for mine, hosted in zip(tuners, begun, strict=False):
+            mine.load_state_dict(
+                {key: value.clone() for key, value in hosted.patcher.model.state_dict().items()}
+            )
+    return tuners
+
+
+class _Run:
+    """Runs a trainer to its end with progress, previews and saves."""
+
+    def __init__(
+        self, trainer: Trainer, settings: Mapping[str, Any], state: Path, facts: Mapping[str, str]
+    ) -> None:
+        self.trainer = trainer
+        self._name: str = settings["name"]
+        self._save_every: int = settings.get("save_every", 0)
+        self._preview_every: int = settings.get("preview_every", 0)
+        self._starts_over = settings.get("when_state_exists") == START_OVER
+        self._state = state
+        self._facts = facts
+        self._progress = comfy.utils.ProgressBar(trainer.config.steps)
+        self._preview: tuple[str, Image.Image, int] | None = None
+        self._began = (trainer.step, time.monotonic())
+
+    def run(self) -> None:
+        """Train to the last step."""
+        self._open()
+        self._began = (self.trainer.step, time.monotonic())
+        train(self.trainer, self._report, self._save, self._save_every)
+
+    def _open(self) -> None:
+        """Take up an earlier state, or make sure now that one can be written."""
+        if self._state.exists() and self._starts_over:
+            self._state.replace(self._state.with_suffix(".previous.safetensors"))
+        if self._state.exists():
+            load_state(self.trainer, self._state)
+            self._say(f"goes on from step {self.trainer.step}")
+        else:
+            save_state(self.trainer, self._state)
+
+    def _report(self, trainer: Trainer) -> None:
+        """Show how far it is. Raises what ComfyUI raises when the user cancels."""
+        if self._preview_every and trainer.step % self._preview_every == 0:
+            self._preview = ("JPEG", Image.fromarray(draw_preview(trainer)), _PREVIEW_SIZE)
+        self._say(self._line(trainer))
+        self._progress.update_absolute(trainer.step, trainer.config.steps, self._preview)
+
+    def _line(self, trainer: Trainer) -> str:
+        first, began = self._began
+        pace = (time.monotonic() - began) / max(1, trainer.step - first)
+        left = pace * (trainer.config.steps - trainer.step)
+        recent = trainer.losses[-50:]
+        return (
+            f"step {trainer.step} of {trainer.config.steps}, loss {sum(recent) / len(recent):.4f}, "
+            f"{pace:.2f} s per step, {_minutes(left)} left"
+        )
+
+    def _say(self, line: str) -> None:
+        server, node = getattr(PromptServer, "instance", None), get_executing_context()
+        if server is not None and node is not None:  # absent where nodes run without a server
+            server.send_progress_text(line, node.node_id)
+        _log.debug("SCEdit: '%s' %s", self._name, line)
+
+    def _save(self, trainer: Trainer) -> None:
+        """Save what there is; a full disk is told, and does not throw away what was learnt."""
+        try:
+            save_state(trainer, self._state)
+            if self._save_every and trainer.step % self._save_every == 0:
+                save_tuners(trainer, self._name, {**self._facts, **describe(trainer)})
+        except SCEditError as error:
+            _log.warning("SCEdit: %s", error)
+            self._say(str(error))
+
+
+def state_path(name: str) -> Path:
+    """Where the state of a training lies. Raises SCEditError for a name that leads elsewhere."""
+    return new_file(Path(folder_paths.get_output_directory(), "scedit_training"), name)
+
+
+def save_tuners(trainer: Trainer, name: str, metadata: Mapping[str, str]) -> None:
+    """Write what was trained so far as tuner files, with the step in their names."""
+    for number, tuners in enumerate(trainer.trained()):
+        place = f"-{number}" if len(trainer.tuners) > 1 else ""
+        target = new_tuner_file(f"{name}{place}-step{trainer.step:06d}", replace=True)
+        save_checkpoint(tuners, target, metadata)
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

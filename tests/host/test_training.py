@@ -1,0 +1,335 @@
+"""Training in a real ComfyUI, on the golden U-Nets: what is learnt, kept, saved and continued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import pytest
+import torch
+from comfy_extras.nodes_dataset import ResolutionBucket
+from host_tools import picture, run, sample, tiny_model
+
+from scedit_core import read_checkpoint
+
+SC = {
+    "name": "style",
+    "steps": 3,
+    "batch_size": 2,
+    "accumulation": 1,
+    "learning_rate": 1e-3,
+    "seed": 0,
+    "tuner_op": "adapter",
+    "ratio": 1.0,
+}
+SAVE = {"if_exists": "add a number", "dtype": "as trained"}
+CSC = SC | {"name": "control", "kernel": 1, "stem_ratio": 0.5, "hint_channels": 16}
+
+
+class Cancelled(Exception):
+    """Stands for the user's cancel, which ComfyUI raises from its progress bar."""
+
+
+@pytest.fixture(autouse=True)
+def output(tmp_path: Path, pack: Any) -> Iterator[Path]:
+    """Output folder of this test."""
+    before = folder_paths.get_output_directory()
+    folder_paths.set_output_directory(str(tmp_path / "output"))
+    yield tmp_path / "output"
+    folder_paths.set_output_directory(before)
+
+
+@pytest.fixture
+def sc(nodes: dict[str, Any]) -> Any:
+    """The node that trains styles."""
+    return nodes["SCEditTrainSCTuner"]
+
+
+@pytest.fixture
+def csc(nodes: dict[str, Any]) -> Any:
+    """The node that trains controls."""
+    return nodes["SCEditTrainCSCTuner"]
+
+
+def lists(model: Any, sizes: tuple[tuple[int, int], ...] = ((16, 16),) * 4) -> dict[str, list[Any]]:
+    """Latents and captions as ComfyUI's dataset nodes make them: made in inference mode, in lists."""
+    context_dim = model.model.model_config.unet_config["context_dim"]
+    draw = torch.Generator().manual_seed(3)
+    with torch.inference_mode():
+        latents = [{"samples": torch.randn(1, 4, *size, generator=draw)} for size in sizes]
+        captions = [[[torch.randn(1, 7, context_dim, generator=draw), {}]] for _ in sizes]
+    return {"model": [model], "latents": latents, "positive": captions}
+
+
+def hints(count: int = 4, drawings: int = 1) -> list[torch.Tensor]:
+    """A hint for each picture."""
+    with torch.inference_mode():
+        return [picture(batch=drawings, seed=seed) for seed in range(count)]
+
+
+def train(node: Any, data: dict[str, Any], settings: dict[str, Any] = SC, **changes: Any) -> Any:
+    """Outputs of a training node, executed as ComfyUI does: every input a list."""
+    widgets = {name: [value] for name, value in (settings | changes).items()}
+    with torch.inference_mode():
+        return node.execute(**data, **widgets).args
+
+
+def weights(hosted: Any) -> dict[str, torch.Tensor]:
+    """Weights of a tuner as it comes out of a node."""
+    return hosted.patcher.model.state_dict()
+
+
+def equal(first: Any, second: Any) -> bool:
+    """True if two tuners have the same weights, bit for bit."""
+    a, b = weights(first), weights(second)
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def cancelled_at(
+    step: int, node: Any, data: dict[str, Any], settings: dict[str, Any], **changes: Any
+) -> None:
+    """A training that the user cancels after this step."""
+
+    def cancel(value: int, *_: Any, **__: Any) -> None:
+        if value == step:
+            raise Cancelled
+
+    comfy.utils.set_progress_bar_global_hook(cancel)
+    try:
+        with pytest.raises(Cancelled):
+            train(node, data, settings, **changes)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+
+
+def test_a_trained_style_acts_at_once_and_the_model_is_as_before(sc, nodes, model):
+    before = {key: value.clone() for key, value in model.model.state_dict().items()}
+    parameters = dict(model.model.named_parameters())
+    plain = sample(model)
+    tuner, plot, steps = train(sc, lists(model))
+    assert (steps, plot.shape) == (3, (1, 432, 768, 3))
+    assert all(torch.equal(value, before[key]) for key, value in model.model.state_dict().items())
+    assert all(value is parameters[key] for key, value in model.model.named_parameters())
+    assert torch.equal(sample(model), plain)
+    styled = run(nodes["SCEditApplySCTuner"], model=model, tuner=tuner)
+    assert not torch.equal(sample(styled), plain)
+    assert not comfy.model_management.in_training
+
+
+@pytest.mark.parametrize("op", ["adapter", "conv", "lora"])
+@pytest.mark.parametrize("kind", ["sc", "csc", "csc k3", "csc dual"])
+def test_every_form_trains_saves_loads_and_applies(op, kind, nodes, model):
+    data, settings = lists(model), SC | {"name": f"{kind} {op}", "tuner_op": op, "ratio": 2.0, "steps": 1}
+    if kind == "sc":
+        trained, *_ = train(nodes["SCEditTrainSCTuner"], data, settings, blocks="0, 2, 5")
+        load, apply, inputs = "SCEditLoadSCTuner", "SCEditApplySCTuner", {"model": model}
+    else:
+        settings = CSC | settings | {"kernel": 3 if kind == "csc k3" else 1, "dual_conv": kind == "csc dual"}
+        trained, *_ = train(nodes["SCEditTrainCSCTuner"], data | {"hints": {"hint0": hints()}}, settings)
+        load, apply = "SCEditLoadCSCTuner", "SCEditApplyCSCTuner"
+        inputs = {"model": model, "image": picture()}
+    saved = run(
+        nodes["SCEditSaveTuner"], tuner=trained, name="a/b", if_exists="add a number", dtype="as trained"
+    )
+    loaded = run(nodes[load], tuner_name=saved)
+    socket = "tuner" if kind == "sc" else "control"
+    in_memory, from_disk = (
+        sample(run(nodes[apply], **inputs, **{socket: tuners}), steps=2) for tuners in (trained, loaded)
+    )
+    assert torch.equal(in_memory, from_disk)
+    assert loaded.patcher.model.spec == trained.patcher.model.spec
+
+
+def test_two_kinds_of_hint_make_two_controls_in_one_run(csc, nodes, model):
+    other = [1 - hint for hint in hints()]
+    data = lists(model) | {"hints": {"hint0": hints(), "hint1": other}}
+    first, _, steps, second, *rest = train(csc, data, CSC)
+    assert steps == 3
+    assert not equal(first, second)
+    assert [type(one).__name__ for one in rest] == ["ExecutionBlocker"] * 2
+    assert {one.patcher.model.spec.kind for one in (first, second)} == {"csc"}
+
+
+@pytest.mark.parametrize("settings", [{"ema_decay": 0.9, "accumulation": 2}, {"precision": "bf16"}], ids=str)
+def test_a_cancelled_training_goes_on_to_the_same_tuner(settings, sc, model):
+    straight, _, _ = train(sc, lists(model), SC, name="straight", **settings)
+    cancelled_at(2, sc, lists(model), SC, name="broken", **settings)
+    resumed, _, steps = train(sc, lists(model), SC, name="broken", **settings)
+    assert steps == 3
+    assert equal(resumed, straight)
+
+
+def test_a_cancelled_control_goes_on_to_the_same_control(csc, model):
+    data = lists(model) | {"hints": {"hint0": hints(drawings=3)}}
+    straight, *_ = train(csc, data, CSC, name="straight")
+    cancelled_at(1, csc, data, CSC, name="broken")
+    assert equal(train(csc, data, CSC, name="broken")[0], straight)
+
+
+def test_starting_over_keeps_the_earlier_state_beside_the_new_one(sc, model, output):
+    train(sc, lists(model), SC, steps=1)
+    old = (output / "scedit_training" / "style.safetensors").read_bytes()
+    with pytest.raises(ValueError, match=r"seed 0 is now 5.*start over"):
+        train(sc, lists(model), SC, seed=5)
+    train(sc, lists(model), SC, seed=5, when_state_exists="start over")
+    assert (output / "scedit_training" / "style.previous.safetensors").read_bytes() == old
+
+
+def test_a_tuner_can_be_trained_further(sc, model):
+    first, *_ = train(sc, lists(model), SC, name="first")
+    further, *_ = train(sc, lists(model) | {"tuner": [first]}, SC, name="further", learning_rate=1e-9)
+    difference = max((weights(further)[key] - weights(first)[key]).abs().max() for key in weights(first))
+    assert 0 < difference < 1e-6
+
+
+def test_tuners_are_saved_on_the_way_and_can_be_loaded(sc, nodes, model):
+    tuner, *_ = train(sc, lists(model), SC, name="sub/way", save_every=2, steps=4)
+    halfway = run(nodes["SCEditLoadSCTuner"], tuner_name="sub/way-step000002.safetensors")
+    last = run(nodes["SCEditLoadSCTuner"], tuner_name="sub/way-step000004.safetensors")
+    assert equal(last, tuner)
+    assert not equal(halfway, tuner)
+    assert halfway.metadata["scedit.train.steps"] == "2"
+
+
+def test_previews_do_not_change_what_is_learnt(sc, csc, model):
+    shown = []
+    comfy.utils.set_progress_bar_global_hook(lambda value, total, preview, **_: shown.append(preview))
+    try:
+        seen, *_ = train(sc, lists(model), SC, name="seen", preview_every=2)
+    finally:
+        comfy.utils.set_progress_bar_global_hook(None)
+    assert [preview is not None for preview in shown] == [False, True, True]
+    assert shown[1][1].size == (128, 128)
+    assert equal(seen, train(sc, lists(model), SC, name="unseen")[0])
+
+
+def test_a_control_is_trained_on_top_of_the_styles_that_the_model_has(csc, nodes, model, tuner):
+    styled = run(nodes["SCEditApplySCTuner"], model=model, tuner=tuner)
+    frozen = {key: value.clone() for key, value in weights(tuner).items()}
+    data = {"hints": {"hint0": hints()}}
+    plain, *_ = train(csc, lists(model) | data, CSC, name="plain")
+    above, *_ = train(csc, lists(styled) | data, CSC, name="above")
+    assert not equal(plain, above)
+    assert all(torch.equal(value, frozen[key]) for key, value in weights(tuner).items())
+
+
+def test_what_core_dataset_nodes_make_is_accepted(sc, model):
+    data = lists(model, ((16, 16), (16, 24), (16, 16), (16, 24)))
+    bucketed = ResolutionBucket.execute(data["latents"], data["positive"]).args
+    mixed, *_ = train(sc, data, SC, name="mixed")
+    buckets, *_ = train(sc, data | {"latents": bucketed[0], "positive": bucketed[1]}, SC, name="buckets")
+    assert weights(mixed).keys() == weights(buckets).keys()
+    one_for_all = train(sc, data | {"positive": data["positive"][:1]}, SC, name="one")
+    assert one_for_all[2] == 3
+
+
+def test_a_half_precision_model_is_trained_with_scaled_losses(sc):
+    half = tiny_model(dtype=torch.float16)
+    tuner, _, steps = train(sc, lists(half), SC)
+    assert steps == 3
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in weights(tuner).values())
+    assert any(value.any() for key, value in weights(tuner).items() if ".up." in key)
+
+
+def test_saved_metadata_says_what_was_trained_and_how(sc, nodes, model, output):
+    tuner, *_ = train(sc, lists(model), SC)
+    save = nodes["SCEditSaveTuner"]
+    settings = {"if_exists": "add a number", "dtype": "as trained", "trigger": "<sce>"}
+    names = [run(save, tuner=tuner, name="style", **settings) for _ in range(2)]
+    assert names == ["style.safetensors", "style-2.safetensors"]
+    folder = Path(folder_paths.get_folder_paths("scedit")[0])
+    said = read_checkpoint(folder / names[0]).metadata
+    wanted = {
+        "scedit.kind": "sc",
+        "scedit.op": "adapter",
+        "scedit.base": "Tiny",
+        "scedit.prediction": "eps",
+        "scedit.train.steps": "3",
+        "scedit.train.learning_rate": "0.001",
+        "scedit.train.pictures": "4",
+        "modelspec.title": "style",
+        "modelspec.trigger_phrase": "<sce>",
+    }
+    assert said | wanted == said
+    again = run(nodes["SCEditLoadSCTuner"], tuner_name=names[0])
+    saved = run(save, tuner=again, name="again", if_exists="replace it", dtype="as trained")
+    assert (folder / saved).read_bytes() == (folder / names[0]).read_bytes()
+    half = run(save, tuner=tuner, name="half", if_exists="replace it", dtype="fp16")
+    assert (folder / half).stat().st_size < 0.6 * (folder / saved).stat().st_size
+
+
+def changed(data: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The same inputs with some replaced by what a function makes of them."""
+    return data | {name: make(data[name]) for name, make in changes.items()}
+
+
+BAD = {
+    "no pictures": ({"latents": lambda x: []}, {}, ["no pictures"]),
+    "no captions": ({"positive": lambda x: []}, {}, ["no captions"]),
+    "captions missing": ({"positive": lambda x: x[:3]}, {}, ["3 captions for 4 pictures"]),
+    "video": ({"latents": lambda x: [{"samples": torch.zeros(1, 4, 2, 8, 8)}]}, {}, ["video"]),
+    "not finite": (
+        {"latents": lambda x: [{"samples": torch.nan * x[0]["samples"]}, *x[1:]]},
+        {},
+        ["latent 1"],
+    ),
+    "no rate": ({}, {"learning_rate": 0.0}, ["learning_rate", "5e-05"]),
+    "ratio too large": ({}, {"ratio": 1e6}, ["ratio", "up to 32"]),
+    "no such block": ({}, {"blocks": "0, 6"}, ["0 to 5", "[0, 6]"]),
+    "blocks in words": ({}, {"blocks": "all"}, ["numbers such as", "'all'"]),
+    "dropout without empty": ({}, {"caption_dropout": 0.1}, ["empty prompt"]),
+    "name that leads out": ({}, {"name": "../../style"}, ["is no name"]),
+    "absolute name": ({}, {"name": "C:/style"}, ["is no name"]),
+    "no name": ({}, {"name": " "}, ["is no name"]),
+    "mixed sizes": (
+        {"latents": lambda x: [{"samples": torch.zeros(1, 4, 8, 8)}, *x[1:]]},
+        {"buckets": False},
+        ["64 x 64, 128 x 128", "buckets"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_data_is_refused_in_a_sentence_before_anything_is_written(case, pack, sc, model, output):
+    changes, settings, words = BAD[case]
+    with pytest.raises(pack.scedit_core.SCEditError) as caught:
+        train(sc, changed(lists(model), **changes), SC | settings)
+    assert not [word for word in words if word not in str(caught.value)], str(caught.value)
+    assert not [file for file in output.rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("count", "controls", "words"),
+    [(3, None, ["hint0 has 3 images for 4 pictures"]), (4, 2, ["2 tuners to start from", "1 kinds of hint"])],
+)
+def test_hints_that_match_nothing_are_refused_in_a_sentence(count, controls, words, pack, csc, model, output):
+    data = lists(model) | {
+        "hints": {"hint0": hints(count)},
+        "control": [None] * controls if controls else None,
+    }
+    with pytest.raises(pack.scedit_core.SCEditError) as caught:
+        train(csc, data, CSC)
+    assert not [word for word in words if word not in str(caught.value)], str(caught.value)
+    assert not [file for file in output.rglob("*") if file.is_file()]
+
+
+def test_a_model_without_skips_is_refused_in_a_sentence(sc, model):
+    transformer = SimpleNamespace(
+        model=SimpleNamespace(model_config=SimpleNamespace(unet_config={"image_model": "flux"}))
+    )
+    with pytest.raises(ValueError, match="no U-Net skip connections"):
+        train(sc, lists(model) | {"model": [transformer]})
+
+
+def test_an_error_on_the_way_leaves_the_model_as_it_was(sc, model):
+    parameters = dict(model.model.named_parameters())
+    before = sample(model)
+    cancelled_at(1, sc, lists(model), SC)
+    assert all(value is parameters[key] for key, value in model.model.named_parameters())
+    assert not comfy.model_management.in_training
+    assert torch.equal(sample(model), before)
