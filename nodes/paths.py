@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 def register_tuner_folder() -> None:
     """Add models/scedit, beside any path that the user's extra_model_paths.yaml gave this key."""
-    folder = os.path.join(folder_paths.models_dir, FOLDER_KEY)
+    folder = str(own_folder())
     folder_paths.add_model_folder_path(FOLDER_KEY, folder)
     paths, suffixes = folder_paths.folder_names_and_paths[FOLDER_KEY]
     folder_paths.folder_names_and_paths[FOLDER_KEY] = (paths, {*suffixes, *WEIGHT_SUFFIXES})
@@ -37,6 +37,11 @@ def register_tuner_folder() -> None:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         _log.warning("SCEdit: could not make the tuner folder %s: %s", folder, error)
+
+
+def own_folder() -> Path:
+    """models/scedit, where tuners are saved."""
+    return Path(folder_paths.models_dir, FOLDER_KEY)
 
 
 def tuner_names() -> list[str]:
@@ -78,8 +83,8 @@ def tuner_fingerprint(name: str) -> tuple[tuple[str, int, int], ...]:
 
 
 def new_tuner_file(name: str, *, replace: bool) -> Path:
-    """Where to save a tuner in the first folder of models/scedit; with a number if it may replace none."""
-    target = new_file(Path(folder_paths.get_folder_paths(FOLDER_KEY)[0]), name)
+    """Where to save a tuner in models/scedit; with a number if it may replace none."""
+    target = new_file(own_folder(), name)
     number, plain = 1, target.stem
     while target.exists() and not replace:
         number += 1

@@ -6,13 +6,12 @@ import datetime
 from collections.abc import Mapping
 from pathlib import Path
 
-import folder_paths
 import torch
 from comfy_api.latest import io, ui
 
 from ..scedit_core import CSCTunerSet, SCTunerSet, build_tuners, save_checkpoint
 from .hosting import HostedTuners
-from .paths import FOLDER_KEY, new_tuner_file
+from .paths import new_tuner_file, own_folder
 from .sockets import CONTROL, TUNER
 
 _DTYPES = {"as trained": None, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -82,9 +81,8 @@ class SCEditSaveTuner(io.ComfyNode):
         """Write the file; it appears whole or not at all."""
         target = new_tuner_file(name, replace=if_exists == _REPLACE)
         save_checkpoint(_converted(tuner, _DTYPES[dtype]), target, _metadata(tuner, target, texts))
-        folder = Path(folder_paths.get_folder_paths(FOLDER_KEY)[0])
         size = target.stat().st_size / 1e6
-        saved = target.relative_to(folder).as_posix()
+        saved = target.relative_to(own_folder()).as_posix()
         return io.NodeOutput(saved, ui=ui.PreviewText(f"saved {target} ({size:.1f} MB)"))
 
 

@@ -158,8 +158,12 @@ class ComfyServer:
                 return entry["outputs"]
             self._check_alive()
             time.sleep(0.1)
-        self._request("/interrupt", body=b"{}")
+        self.interrupt()
         raise ServerError(f"ComfyUI did not finish the prompt within {timeout:.0f} s; it was interrupted")
+
+    def interrupt(self) -> None:
+        """Cancel what is running, as the user's button does."""
+        self._request("/interrupt", body=b"{}")
 
     def fetch_image(self, ref: dict[str, str]) -> bytes:
         """The file behind an image reference such as outputs[node_id]["images"][0]."""
@@ -342,6 +346,8 @@ def _raise_execution_error(entry: dict[str, Any]) -> None:
                 "exception_type", "failed"
             )
             raise PromptError(message, details.get("node_id"), details.get("node_type"))
+        if kind == "execution_interrupted":
+            raise PromptError("cancelled", details.get("node_id"), details.get("node_type"))
     if status.get("status_str") != "success":
         raise PromptError(f"ComfyUI ended the prompt with status {status.get('status_str')!r}")
 

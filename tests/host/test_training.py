@@ -242,7 +242,7 @@ def test_saved_metadata_says_what_was_trained_and_how(sc, nodes, model, output):
     settings = {"if_exists": "add a number", "dtype": "as trained", "trigger": "<sce>"}
     names = [run(save, tuner=tuner, name="style", **settings) for _ in range(2)]
     assert names == ["style.safetensors", "style-2.safetensors"]
-    folder = Path(folder_paths.get_folder_paths("scedit")[0])
+    folder = Path(folder_paths.models_dir, "scedit")
     said = read_checkpoint(folder / names[0]).metadata
     wanted = {
         "scedit.kind": "sc",
