@@ -36,7 +36,8 @@ def training_prompt(photo: str, name: str, steps: int = STEPS) -> dict[str, Any]
             "model": ["checkpoint", 0], "latents": ["encode", 0], "positive": ["text", 0],
             "hints.hint0": ["hint", 0], "empty": ["text", 0], "caption_dropout": 0.1,
             "name": name, "steps": steps, "batch_size": 1, "accumulation": 1, "learning_rate": 1e-3,
-            "seed": 0, "tuner_op": "adapter", "ratio": 4.0, "kernel": 1, "hint_channels": 16, "stem_ratio": 0.25,
+            "seed": 0, "tuner_op": "adapter", "ratio": 4.0, "kernel": 1, "hint_channels": 16,
+            "stem_ratio": 0.25,
         },
     }  # fmt: skip
     prompt["keep"] = {
