@@ -129,7 +129,7 @@ def shape_inputs() -> list[io.Input]:
 
 
 def fine_inputs() -> list[io.Input]:
-    """What few need to change."""
+    """How it learns, for those who know what they want."""
     return [
         io.Conditioning.Input(
             "empty",
@@ -159,6 +159,12 @@ def fine_inputs() -> list[io.Input]:
             tooltip="less: a quarter of the memory at nearly the same speed. least: still less, and slower. "
             "The tuner comes out the same.",
         ),
+    ]
+
+
+def keeping_inputs() -> list[io.Input]:
+    """What is saved and shown on the way."""
+    return [
         io.Boolean.Input(
             "buckets",
             default=True,
