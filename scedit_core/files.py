@@ -20,7 +20,12 @@ from .errors import SCEditError
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 # File names that the authors' tools write; a published folder holds one of them, often one folder deeper.
-PUBLISHED_NAMES = ("adapter_model.safetensors", "adapter_model.bin", "pytorch_model.bin")
+PUBLISHED_NAMES = (
+    "adapter_model.safetensors",
+    "adapter_model.bin",
+    "pytorch_model.bin",
+    "pytorch_scedit_weights.safetensors",
+)
 
 # Reached through torch: scanners flag any import of pickle, and this is only the name of an error.
 _Refused = torch.serialization.pickle.UnpicklingError  # pyright: ignore[reportPrivateImportUsage]
@@ -49,6 +54,7 @@ class TensorFile:
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     config: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def published_weights(folder: Path) -> Path | None:
@@ -79,7 +85,7 @@ def read_tensors(path: Path) -> TensorFile:
         raise SCEditError(f"'{path.name}' is no file or folder; choose a tuner file that exists")
     is_safetensors = file.suffix.lower() == ".safetensors"
     tensors, metadata = _read_safetensors(file) if is_safetensors else (_read_pickle(file), {})
-    return TensorFile(file, tensors, metadata, _read_control_config(file.parent / "configuration.json"))
+    return TensorFile(file, tensors, metadata, _read_json(file.parent / "configuration.json"))
 
 
 def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -110,13 +116,6 @@ def _read_pickle(file: Path) -> dict[str, Tensor]:
     ):
         raise SCEditError(f"'{file.name}' holds no plain dictionary of tensors; it is not an SCEdit tuner")
     return loaded
-
-
-def _read_control_config(file: Path) -> dict[str, Any]:
-    """Settings of a controller: published files wrap them in CONTROL_MODEL, the trainer does not."""
-    settings = _read_json(file)
-    wrapped = settings.get("CONTROL_MODEL", settings)
-    return wrapped if isinstance(wrapped, dict) else {}
 
 
 def _read_json(file: Path) -> dict[str, Any]:

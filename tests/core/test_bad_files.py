@@ -262,9 +262,9 @@ DAMAGED = {
     ),
     "whole numbers": (SC | {f"{DOWN}.weight": WEIGHT.int()}, [f"{DOWN}.weight", "int32", "floating point"]),
     "complex": (SC | {f"{DOWN}.weight": WEIGHT + 0j}, ["complex64", "floating point"]),
-    "8 bits": (
-        SC | {f"{DOWN}.weight": WEIGHT.to(torch.float8_e4m3fn)},
-        ["float8_e4m3fn", "16, 32 or 64 bits"],
+    "powers of two": (
+        SC | {f"{DOWN}.weight": WEIGHT.abs().to(torch.float8_e8m0fnu)},
+        ["float8_e8m0fnu", "8, 16, 32 or 64 bits"],
     ),
     "sparse": (SC | {f"{DOWN}.weight": WEIGHT.to_sparse()}, [f"{DOWN}.weight", "sparse"]),
     "meta": (SC | {f"{DOWN}.weight": WEIGHT.to("meta")}, [f"{DOWN}.weight", "sparse or no numbers"]),
