@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
 from .compose import SCEditApplyConditions, SCEditComposeConditions, SCEditCondition
+from .dataset import SCEditTrainingFolder
 from .load import SCEditLoadCSCTuner, SCEditLoadSCTuner
 from .paths import register_tuner_folder
 from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage
@@ -21,6 +22,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditCanny,
     SCEditColor,
     SCEditMaskedImage,
+    SCEditTrainingFolder,
     SCEditTrainSCTuner,
     SCEditTrainCSCTuner,
     SCEditSaveTuner,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
 
 from ..scedit_core import PreparedEdit, SCEditError
+from ..scedit_core.training.recompute import Recompute
 from .patch import training_options
 
 if TYPE_CHECKING:
@@ -35,15 +36,16 @@ class HostModel:
     A caption is one entry of a CONDITIONING: `[tensor, dictionary]`.
     """
 
-    def __init__(self, patcher: ModelPatcher, patches: dict[str, list[Any]]) -> None:
+    def __init__(self, patcher: ModelPatcher, recompute: Recompute) -> None:
         self.device = patcher.load_device
+        self._patcher = patcher
         self._model = patcher.model
         self.sampling = self._model.model_sampling
         self.latent_format = self._model.latent_format
         self.dtype: torch.dtype = self._model.get_dtype_inference()
         self.sigmas: Tensor = self.sampling.sigmas.detach().float().cpu().clone()
         self._options = dict(patcher.model_options["transformer_options"])
-        self._options["patches"] = {**self._options.get("patches", {}), **patches}
+        self._recompute: Recompute = recompute
         self._conds: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
 
     def noised(self, latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
@@ -55,7 +57,7 @@ class HostModel:
     ) -> Tensor:
         """The model's picture `(B, C, h, w)` of noised latents under these edits, float32."""
         conds = [self._prepared(caption, tuple(noisy.shape[1:])) for caption in captions]
-        options = training_options(self._options, edits)
+        options = training_options(self._options, edits, self._recompute)
         options |= {"sigmas": sigma, "cond_or_uncond": [0], "optimized_attention_override": _attention}
         inputs = comfy.samplers.cond_cat(conds)
         return self._model.apply_model(noisy, sigma, **inputs, transformer_options=options)
@@ -64,6 +66,18 @@ class HostModel:
         """How far the picture moves when the network's output moves by 1, `(B,)`."""
         one = torch.ones(len(sigma), 1, 1, 1, device=sigma.device)
         return self.sampling.calculate_denoised(sigma, one, torch.zeros_like(one)).abs().flatten()
+
+    def weights(self) -> Iterable[Tensor]:
+        """Weights of the U-Net."""
+        return self._model.diffusion_model.parameters()
+
+    def make_room(self, needed: int) -> int:
+        """Free bytes where the model computes, after others were moved away if `needed` are not free."""
+        mine = [self._patcher, *self._patcher.model_patches_models()]
+        loaded = comfy.model_management.current_loaded_models
+        keep = [one for one in loaded if any(one.model is patcher for patcher in mine)]
+        comfy.model_management.free_memory(needed, self.device, keep_loaded=keep)
+        return comfy.model_management.get_free_memory(self.device)
 
     def fingerprint(self) -> str:
         """Hash of the first and last weights and of what the model predicts."""
@@ -101,22 +115,20 @@ def describe_model(model: ModelPatcher) -> dict[str, str]:
 
 
 @contextmanager
-def differentiable(model: ModelPatcher, memory: float, patches: dict[str, list[Any]]) -> Iterator[HostModel]:
-    """Load a MODEL, with `memory` bytes kept free for the training, and let gradients pass through it.
+def differentiable(model: ModelPatcher, recompute: Recompute = "off") -> Iterator[HostModel]:
+    """Load a MODEL and let gradients pass through it; `recompute` says what is remembered for backward.
 
     Nothing of the MODEL changes: its weights stand in for themselves without being recorded, and are put back
-    at the end, however it ends. `patches` are added to those of its transformer_options.
+    at the end, however it ends.
     """
     clone = _static_clone(model)
-    comfy.model_management.load_models_gpu(
-        [clone, *clone.model_patches_models()], memory_required=memory, force_full_load=True
-    )
+    comfy.model_management.load_models_gpu([clone, *clone.model_patches_models()], force_full_load=True)
     # nodes run in inference mode, and what is made there cannot be differentiated
     with torch.inference_mode(False), torch.enable_grad(), _recordable(clone.model.diffusion_model):
         clone.pre_run()
         comfy.model_management.in_training = True
         try:
-            yield HostModel(clone, patches)
+            yield HostModel(clone, recompute)
         finally:
             comfy.model_management.in_training = False
             clone.cleanup()

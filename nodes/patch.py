@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
 from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from ..scedit_core import (
     prepare_edit,
 )
 from ..scedit_core.hint import to_hint, to_mask
+from ..scedit_core.training.recompute import Recompute, layer_handler, recomputed
 from .hosting import HostedTuners
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _PATCH_KIND = "output_block_patch"
 _INPUT_KIND = "input_block_patch"
+_LAYER_KIND = "forward_timestep_embed_patch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,28 +139,45 @@ class EncoderPatch:
 class TrainingPatch:
     """Edits in training, after those a model clone has already; keeps nothing, since each step changes them.
 
-    Row b of the batch takes row b of the hint features.
+    Row b of the batch takes row b of the hint features. `recompute` says what is remembered for backward.
     """
 
-    def __init__(self, installed: SkipPatch, edits: Sequence[PreparedEdit]) -> None:
+    def __init__(self, installed: SkipPatch, edits: Sequence[PreparedEdit], recompute: Recompute) -> None:
         self.installed = installed
         self.edits = tuple(edits)
+        self.recompute: Recompute = recompute
 
     def __call__(self, h: Tensor, skip: Tensor, transformer_options: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Edit the skip that the host is about to hand to an output block, with gradients."""
         block = transformer_options["block"][1]
         prepared = (*self.installed.prepared(skip, transformer_options), *self.edits)
-        return h, edit_skip(skip, block, prepared)
+        return h, recomputed(self.recompute, lambda skip: edit_skip(skip, block, prepared), skip)
 
 
-def training_options(options: Mapping[str, Any], edits: Sequence[PreparedEdit]) -> dict[str, Any]:
+def training_options(
+    options: Mapping[str, Any], edits: Sequence[PreparedEdit], recompute: Recompute
+) -> dict[str, Any]:
     """Transformer_options of a MODEL with edits in training added to its own; `options` stay as they are."""
     patches = dict(options.get("patches", {}))
     others = list(patches.get(_PATCH_KIND, []))
     place = next((i for i, patch in enumerate(others) if isinstance(patch, SkipPatch)), len(others))
     installed = others[place] if place < len(others) else SkipPatch()
-    patches[_PATCH_KIND] = [*others[:place], TrainingPatch(installed, edits), *others[place + 1 :]]
+    training = TrainingPatch(installed, edits, recompute)
+    patches[_PATCH_KIND] = [*others[:place], training, *others[place + 1 :]]
+    if recompute != "off":
+        # last, so that a layer that has another patch's handler keeps it
+        handler = layer_handler(recompute, _run_layer)
+        patches[_LAYER_KIND] = [*patches.get(_LAYER_KIND, []), (torch.nn.Module, handler)]
     return {**options, "patches": patches}
+
+
+def _run_layer(layer: Any, x: Tensor, emb: Any, context: Any, options: dict[str, Any], *rest: Any) -> Tensor:
+    """Have the host run one layer of a block, as it does without handlers."""
+    patches = options["patches"]
+    inner = {**options, "patches": {kind: patches[kind] for kind in patches if kind != _LAYER_KIND}}
+    x = forward_timestep_embed([layer], x, emb, context, inner, *rest)
+    options.update({**inner, "patches": patches})  # the host counts its transformers there
+    return x
 
 
 def skip_layout(model: ModelPatcher) -> SkipLayout:

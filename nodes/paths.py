@@ -82,17 +82,17 @@ def tuner_fingerprint(name: str) -> tuple[tuple[str, int, int], ...]:
     )
 
 
-def new_tuner_file(name: str, *, replace: bool) -> Path:
-    """Where to save a tuner in models/scedit; with a number if it may replace none."""
-    target = new_file(own_folder(), name)
-    number, plain = 1, target.stem
+def new_tuner(name: str, *, replace: bool, suffix: str = ".safetensors") -> Path:
+    """Where to save a tuner in models/scedit (suffix "": a folder); with a number if it may replace none."""
+    target = new_file(own_folder(), name, suffix)
+    number, plain = 1, target.name.removesuffix(suffix)
     while target.exists() and not replace:
         number += 1
-        target = target.with_name(f"{plain}-{number}.safetensors")
+        target = target.with_name(f"{plain}-{number}{suffix}")
     return target
 
 
-def new_file(folder: Path, name: str) -> Path:
+def new_file(folder: Path, name: str, suffix: str = ".safetensors") -> Path:
     """`folder/name.safetensors`, its folders made. Raises SCEditError for a name that leads elsewhere."""
     plain = re.sub(r"\.safetensors$", "", name.strip().replace("\\", "/"))
     parts = PurePosixPath(plain).parts
@@ -100,7 +100,7 @@ def new_file(folder: Path, name: str) -> Path:
         raise SCEditError(
             f"'{name}' is no name for a file here; use letters, numbers, - and _, with / between folders"
         )
-    target = folder.joinpath(*parts[:-1], f"{parts[-1]}.safetensors")
+    target = folder.joinpath(*parts[:-1], f"{parts[-1]}{suffix}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

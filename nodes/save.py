@@ -10,11 +10,13 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..scedit_core import CSCTunerSet, SCTunerSet, build_tuners, save_checkpoint
+from ..scedit_core.export import write_published
 from .hosting import HostedTuners
-from .paths import new_tuner_file, own_folder
+from .paths import new_tuner, own_folder
 from .sockets import CONTROL, TUNER
 
 _DTYPES = {"as trained": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+_OWN, _PUBLISHED = "SCEdit", "scepter"
 _NUMBER, _REPLACE = "add a number", "replace it"
 # widget -> what the modelspec standard, or ours where it has no word, calls it
 _TEXTS = {
@@ -60,6 +62,14 @@ class SCEditSaveTuner(io.ComfyNode):
                     default="as trained",
                     tooltip="Numbers in the file: fp16 and bf16 halve its size; as trained is exact.",
                 ),
+                io.Combo.Input(
+                    "layout",
+                    options=[_OWN, _PUBLISHED],
+                    default=_OWN,
+                    optional=True,
+                    tooltip="SCEdit: one safetensors file with metadata. scepter: a folder as the authors "
+                    "publish them, for their framework; it keeps no texts.",
+                ),
                 _text("title", "Name shown by tools that read metadata. Empty: the file name."),
                 _text("trigger", "Word that calls the style, such as <sce>."),
                 _text("condition", "What a control follows: canny, color, depth, ..."),
@@ -76,12 +86,24 @@ class SCEditSaveTuner(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, tuner: HostedTuners, name: str, if_exists: str, dtype: str, **texts: str
+        cls,
+        tuner: HostedTuners,
+        name: str,
+        if_exists: str,
+        dtype: str,
+        layout: str = _OWN,
+        **texts: str,
     ) -> io.NodeOutput:
-        """Write the file; it appears whole or not at all."""
-        target = new_tuner_file(name, replace=if_exists == _REPLACE)
-        save_checkpoint(_converted(tuner, _DTYPES[dtype]), target, _metadata(tuner, target, texts))
-        size = target.stat().st_size / 1e6
+        """Write the file or folder; it appears whole or not at all."""
+        suffix = "" if layout == _PUBLISHED else ".safetensors"
+        target = new_tuner(name, replace=if_exists == _REPLACE, suffix=suffix)
+        tuners = _converted(tuner, _DTYPES[dtype])
+        if layout == _PUBLISHED:
+            write_published(tuners, target)
+        else:
+            save_checkpoint(tuners, target, _metadata(tuner, target, texts))
+        files = [target, *target.rglob("*")] if target.is_dir() else [target]
+        size = sum(file.stat().st_size for file in files if file.is_file()) / 1e6
         saved = target.relative_to(own_folder()).as_posix()
         return io.NodeOutput(saved, ui=ui.PreviewText(f"saved {target} ({size:.1f} MB)"))
 

@@ -18,6 +18,7 @@ from .sockets import CONTROL, TUNER
 from .training_inputs import (
     data_inputs,
     fine_inputs,
+    keeping_inputs,
     run_inputs,
     scalars,
     shape_inputs,
@@ -52,6 +53,7 @@ class SCEditTrainSCTuner(io.ComfyNode):
                     "tuner", optional=True, tooltip="A tuner to start from, in place of a fresh one."
                 ),
                 *fine_inputs(),
+                *keeping_inputs(),
             ],
             outputs=[
                 TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner' or 'Save Tuner'."),
@@ -115,6 +117,7 @@ class SCEditTrainCSCTuner(io.ComfyNode):
                     tooltip="Controls to start from, one per kind of hint, in order.",
                 ),
                 *fine_inputs(),
+                *keeping_inputs(),
             ],
             outputs=[
                 CONTROL.Output(display_name="control", tooltip="Follows the first hint."),

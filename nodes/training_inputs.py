@@ -13,9 +13,12 @@ from torch import Tensor
 from ..scedit_core import SCEditError
 from ..scedit_core.hint import to_hint
 from ..scedit_core.training import Example, TrainConfig, TrainingSet
+from ..scedit_core.training.recompute import Recompute
 from .host_model import recordable
 
 RESUME, START_OVER = "resume", "start over"
+# what the memory widget offers, in the training's own words
+MEMORY: dict[str, Recompute] = {"full speed": "off", "less": "cheap", "least": "all"}
 _CONFIG_INPUTS = (
     "steps",
     "batch_size",
@@ -126,7 +129,7 @@ def shape_inputs() -> list[io.Input]:
 
 
 def fine_inputs() -> list[io.Input]:
-    """What few need to change."""
+    """How it learns, for those who know what they want."""
     return [
         io.Conditioning.Input(
             "empty",
@@ -148,6 +151,20 @@ def fine_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Numbers the tuner is kept in while it learns.",
         ),
+        io.Combo.Input(
+            "memory",
+            options=list(MEMORY),
+            default="less",
+            optional=True,
+            tooltip="less: a quarter of the memory at nearly the same speed. least: still less, and slower. "
+            "The tuner comes out the same.",
+        ),
+    ]
+
+
+def keeping_inputs() -> list[io.Input]:
+    """What is saved and shown on the way."""
+    return [
         io.Boolean.Input(
             "buckets",
             default=True,
@@ -206,7 +223,8 @@ def scalars(inputs: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 def to_config(settings: Mapping[str, Any]) -> TrainConfig:
     """Settings of the training. Raises SCEditError for a value out of range."""
-    return TrainConfig(**{name: settings[name] for name in _CONFIG_INPUTS if name in settings})
+    given = {name: settings[name] for name in _CONFIG_INPUTS if name in settings}
+    return TrainConfig(**given, recompute=MEMORY[settings.get("memory", "full speed")])
 
 
 def to_blocks(text: str) -> tuple[int, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,17 @@ from server import PromptServer
 
 from ..scedit_core import SCEditError, TunerSpec, build_tuners, save_checkpoint
 from ..scedit_core.training import Trainer, TrainingSet, describe, load_state, save_state, train
+from ..scedit_core.training.estimate import estimate_memory, estimate_seconds
 from .host_model import describe_model, differentiable
 from .hosting import HostedTuners, host_tuners
-from .paths import new_file, new_tuner_file
+from .paths import new_file, new_tuner
 from .preview import draw_preview
 from .training_inputs import START_OVER, to_config
 
 _PREVIEW_SIZE = 512
+_SMALLER = (
+    "set memory to 'least', lower batch_size (more accumulation makes up for it), or train at a smaller size"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -41,11 +45,11 @@ def train_tuners(
     config = to_config(settings)
     state = state_path(settings["name"])
     starts = _starts(specs, begun, config.seed)
-    with differentiable(model, 0, {}) as base:
+    with differentiable(model, config.recompute) as base:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
         trainer = Trainer([tuners.to(base.device, dtype) for tuners in starts], base, data, config)
         facts = describe_model(model)
-        _Run(trainer, settings, state, facts).run()
+        _Run(trainer, settings, state, facts).run(base.make_room)
     metadata = {**facts, **describe(trainer)}
     hosted = [
         host_tuners(settings["name"], tuners.spec, tuners.state_dict(), metadata)
@@ -88,11 +92,15 @@ class _Run:
         self._preview: tuple[str, Image.Image, int] | None = None
         self._began = (trainer.step, time.monotonic())
 
-    def run(self) -> None:
-        """Train to the last step."""
+    def run(self, make_room: Callable[[int], int]) -> None:
+        """Train to the last step, if `make_room` finds the bytes that it takes."""
         self._open()
-        self._began = (self.trainer.step, time.monotonic())
-        train(self.trainer, self._report, self._save, self._save_every)
+        try:
+            self._foresee(make_room)
+            self._began = (self.trainer.step, time.monotonic())
+            train(self.trainer, self._report, self._save, self._save_every)
+        except torch.cuda.OutOfMemoryError as error:
+            raise SCEditError(f"the memory was not enough for this training ({error}); {_SMALLER}") from error
 
     def _open(self) -> None:
         """Take up an earlier state, or make sure now that one can be written."""
@@ -104,8 +112,23 @@ class _Run:
         else:
             save_state(self.trainer, self._state)
 
+    def _foresee(self, make_room: Callable[[int], int]) -> None:
+        """Tell how much memory and time the run will take. Raises SCEditError if the memory is not there."""
+        if self.trainer.step >= self.trainer.config.steps:
+            return
+        needed = estimate_memory(self.trainer)
+        free = make_room(needed)
+        beside = f"about {needed / 1e9:.1f} GB of memory beside the model"
+        if needed > free:
+            raise SCEditError(f"this training needs {beside}, but {free / 1e9:.1f} GB are free; {_SMALLER}")
+        seconds = estimate_seconds(self.trainer)
+        line = f"needs {beside} ({free / 1e9:.1f} GB free) and about {_minutes(seconds)}"
+        _log.info("SCEdit: '%s' %s", self._name, line)
+        self._say(line)
+
     def _report(self, trainer: Trainer) -> None:
         """Show how far it is. Raises what ComfyUI raises when the user cancels."""
+        comfy.model_management.throw_exception_if_processing_interrupted()  # the bar looks but now and then
         if self._preview_every and trainer.step % self._preview_every == 0:
             self._preview = ("JPEG", Image.fromarray(draw_preview(trainer)), _PREVIEW_SIZE)
         self._say(self._line(trainer))
@@ -147,7 +170,7 @@ def save_tuners(trainer: Trainer, name: str, metadata: Mapping[str, str]) -> Non
     """Write what was trained so far as tuner files, with the step in their names."""
     for number, tuners in enumerate(trainer.trained()):
         place = f"-{number}" if len(trainer.tuners) > 1 else ""
-        target = new_tuner_file(f"{name}{place}-step{trainer.step:06d}", replace=True)
+        target = new_tuner(f"{name}{place}-step{trainer.step:06d}", replace=True)
         save_checkpoint(tuners, target, metadata)
 
 

@@ -59,12 +59,17 @@ class Golden:
         )
         return next(self.path(folder) for folder in folders if self.path(folder).is_dir())
 
+    def has_tuner(self, name: str) -> bool:
+        """True if some layout of this tuner is there."""
+        try:
+            self.tuner(name)
+        except StopIteration:
+            return False
+        return True
+
     def has(self, case: dict) -> bool:
         """True if everything that a case needs is there."""
-        try:
-            for name in case_tuners(case):
-                self.tuner(name)
-        except StopIteration:
+        if not all(map(self.has_tuner, case_tuners(case))):
             return False
         return (
             self.path(case["expected"]).is_file()

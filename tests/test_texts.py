@@ -36,18 +36,26 @@ def argument(call: ast.Call, name: str) -> ast.expr | None:
     return next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
 
 
-FUNCTIONS = [function for tree in TREES for function in tree.body if isinstance(function, ast.FunctionDef)]
-# the Input call inside each function that nodes share, such as start_percent()
-SHARED = {f.name: inputs[0] for f in FUNCTIONS if (inputs := calls(f, ".Input"))}
+FUNCTIONS = {f.name: f for tree in TREES for f in tree.body if isinstance(f, ast.FunctionDef)}
 
 
-def input_id(call: ast.Call) -> str:
-    """Id of an input: the first argument of its own call, or of the one in the shared function."""
-    return ast.literal_eval((call if call.args else SHARED[ast.unparse(call.func)]).args[0])
+def input_ids(expression: ast.expr) -> list[str]:
+    """Ids of inputs: of a list of them, of a call of an Input, or of a function that makes some."""
+    if isinstance(expression, ast.List):
+        return [name for element in expression.elts for name in input_ids(element)]
+    if isinstance(expression, ast.Starred):
+        return input_ids(expression.value)
+    assert isinstance(expression, ast.Call), ast.unparse(expression)
+    function = FUNCTIONS.get(ast.unparse(expression.func))
+    if function is not None and not (expression.args and isinstance(expression.args[0], ast.Constant)):
+        returned = next(n for n in ast.walk(function) if isinstance(n, ast.Return))
+        return input_ids(returned.value)
+    # its own id, or the one that the function it calls is told
+    return [ast.literal_eval(expression.args[0])]
 
 
 SCHEMAS = {
-    ast.literal_eval(argument(schema, "node_id")): [input_id(c) for c in argument(schema, "inputs").elts]
+    ast.literal_eval(argument(schema, "node_id")): input_ids(argument(schema, "inputs"))
     for tree in TREES
     for schema in calls(tree, "io.Schema")
 }
@@ -87,7 +95,7 @@ def test_a_locale_has_the_nodes_and_inputs_of_the_schema_and_no_empty_text(langu
     for node, texts in locale("en").items():
         assert translated[node]["inputs"].keys() == texts["inputs"].keys()
         assert translated[node]["outputs"].keys() == texts["outputs"].keys()
-    sockets = re.compile(r"conditions_condition\d+")  # those that the Autogrow input makes
+    sockets = re.compile(r"(conditions_condition|hints_hint)\d+")  # those that the Autogrow input makes
     inputs = {n: {i for i in t["inputs"] if not sockets.fullmatch(i)} for n, t in translated.items()}
     assert inputs == {node: set(ids) for node, ids in SCHEMAS.items()}
     texts = leaves(translated) + leaves(locale(language, "main"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from ..errors import SCEditError
+from .recompute import MODES, Recompute
 
 Precision = Literal["fp32", "bf16"]
 
@@ -18,7 +19,8 @@ class TrainConfig:
     A step sees `batch_size * accumulation` pictures. `clip_norm` bounds the length of the gradient,
     `min_snr_gamma` the weight of low noise levels (min-SNR, arXiv 2303.09556), `ema_decay` averages the
     weights over the steps; 0 switches each of the three off. `caption_dropout` is the share of pictures that
-    are learnt without their caption. `precision` is that of the tuners' own weights.
+    are learnt without their caption. `precision` is that of the tuners' own weights. `recompute` trades time
+    for memory and changes no number.
     """
 
     steps: int = 1500
@@ -32,6 +34,7 @@ class TrainConfig:
     ema_decay: float = 0.0
     seed: int = 0
     precision: Precision = "fp32"
+    recompute: Recompute = "off"
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
@@ -41,10 +44,16 @@ class TrainConfig:
                 raise SCEditError(f"{name} must lie between {low:g} and {high:g}, got {value}; {advice}")
         if self.precision not in ("fp32", "bf16"):
             raise SCEditError(f"precision is fp32 or bf16, got '{self.precision}'; choose one of them")
+        if self.recompute not in MODES:
+            raise SCEditError(
+                f"recompute is one of {', '.join(MODES)}, got '{self.recompute}'; choose one of them"
+            )
 
     def differences(self, other: TrainConfig) -> list[str]:
-        """What keeps a run of `other` from being continued with these settings; more steps do not."""
-        names = (field.name for field in fields(self) if field.name != "steps")
+        """What keeps a run of `other` from being continued with these settings; more steps and
+        another use of memory do not.
+        """
+        names = (field.name for field in fields(self) if field.name not in ("steps", "recompute"))
         return [
             f"{name} {getattr(other, name)} is now {getattr(self, name)}"
             for name in names

@@ -16,6 +16,7 @@ from ..tuner import SCTunerSet
 from .config import TrainConfig
 from .data import Batch, TrainingSet, generator
 from .objective import BaseModel, denoising_loss
+from .recompute import recomputed
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -91,14 +92,21 @@ class Trainer:
             mine.copy_(next(averages, trained))
         return copy
 
-    def _learn(self, number: int) -> float:
-        """Gradients of one batch, added to those there are; returns its loss."""
+    def loss(self, number: int) -> Tensor:
+        """Loss of batch 0, 1, ... of the run; the same each time it is asked for."""
         config = self.config
         batch = self.data.batch(number, config.batch_size, config.seed, config.caption_dropout)
-        draw = generator(config.seed, "noise", number)
+        return self.loss_of(batch, generator(config.seed, "noise", number))
+
+    def loss_of(self, batch: Batch, draw: torch.Generator) -> Tensor:
+        """Loss of a batch with noise from `draw`."""
         with self.autocast():
-            loss = denoising_loss(self.base, batch, self.edits(batch), draw, config.min_snr_gamma)
-        self.scaler.scale(loss / config.accumulation).backward()
+            return denoising_loss(self.base, batch, self.edits(batch), draw, self.config.min_snr_gamma)
+
+    def _learn(self, number: int) -> float:
+        """Gradients of one batch, added to those there are; returns its loss."""
+        loss = self.loss(number)
+        self.scaler.scale(loss / self.config.accumulation).backward()
         return float(loss.detach())
 
     def _edit(self, tuners: nn.Module, hints: Iterator[Tensor], weight: float) -> PreparedEdit:
@@ -111,7 +119,9 @@ class Trainer:
 
     def _encode(self, encoder: nn.Module, hint: Tensor) -> tuple[Tensor, ...]:
         weights = next(encoder.parameters())
-        return encoder(hint if torch.is_autocast_enabled(hint.device.type) else hint.to(weights.dtype))
+        if not torch.is_autocast_enabled(hint.device.type):
+            hint = hint.to(weights.dtype)
+        return recomputed(self.config.recompute, encoder, hint)
 
     def autocast(self) -> torch.autocast:
         """Mixed precision where the base model or the tuners are half; off where both are float32."""

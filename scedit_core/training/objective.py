@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -45,6 +45,10 @@ class BaseModel(Protocol):
 
     def output_scale(self, sigma: Tensor) -> Tensor:
         """How far `denoised` moves when the network's output moves by 1, `(B,)`: sigma for epsilon."""
+        ...
+
+    def weights(self) -> Iterable[Tensor]:
+        """Its own weights, which training leaves alone."""
         ...
 
     def fingerprint(self) -> str:

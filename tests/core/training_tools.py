@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -65,6 +65,9 @@ class SmallModel:
 
     def output_scale(self, sigma: Tensor) -> Tensor:
         return sigma if self.predicts == "eps" else sigma / (sigma**2 + 1).sqrt()
+
+    def weights(self) -> Iterable[Tensor]:
+        return self.net.parameters()
 
     def fingerprint(self) -> str:
         return f"small {self.predicts}"

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from support import REPOSITORY, load_module
 
-WIDE, TALL = (256, 128), (128, 256)
+WIDE, TALL = (192, 64), (64, 192)
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +53,16 @@ def read(node, checkpoint, **widgets):
 
 
 def test_lists_are_aligned_and_have_the_pictures_sizes(node, checkpoint, pictures):
-    result = read(node, checkpoint, hint="from folder", resolution=192)
+    result = read(node, checkpoint, hint="from folder")
     latents, positive, empty, hints, report = result.args
-    assert [latent["samples"].shape for latent in latents] == [(1, 4, 32, 16), (1, 4, 16, 32)]
-    assert [tuple(hint.shape) for hint in hints] == [(1, 256, 128, 3), (1, 128, 256, 3)]
+    assert [latent["samples"].shape for latent in latents] == [(1, 4, 24, 8), (1, 4, 8, 24)]
+    assert [tuple(hint.shape) for hint in hints] == [(1, 192, 64, 3), (1, 64, 192, 3)]
     for latent, hint in zip(latents, hints, strict=True):
         # each picture is its own hint here
         assert torch.equal(checkpoint["vae"].encode(hint), latent["samples"])
     assert len(positive) == 2
     assert len(empty) == 1
-    assert report.startswith("2 pictures\nsizes: 128 x 256: 1, 256 x 128: 1\n")
+    assert report.startswith("2 pictures\nsizes: 64 x 192: 1, 192 x 64: 1\n")
     assert result.ui.as_dict() == {"text": (report,)}
 
 
@@ -82,18 +82,20 @@ def test_captions_are_encoded_with_the_trigger_and_their_brackets(node, checkpoi
 
 
 def test_captions_carry_what_sdxl_is_told_of_a_picture(node, checkpoint, pictures):
-    _, positive, _, _, _ = read(node, checkpoint, buckets=False).args
+    _, positive, _, _, _ = read(node, checkpoint, buckets=False, resolution=64).args
     sizes = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
     assert [tuple(entry[0][1][name] for name in sizes) for entry in positive] == [
-        (128, 256, 0, 64, 128, 128),
-        (256, 128, 64, 0, 128, 128),
+        (64, 192, 0, 64, 64, 64),
+        (192, 64, 64, 0, 64, 64),
     ]
 
 
 def test_hints_are_drawn_at_the_size_of_the_crop(node, checkpoint, pictures):
     pytest.importorskip("cv2")
-    _, _, _, hints, _ = read(node, checkpoint, hint="canny", hint_variants=3, buckets=False).args
-    assert [tuple(hint.shape) for hint in hints] == [(3, 128, 128, 3), (3, 128, 128, 3)]
+    _, _, _, hints, _ = read(
+        node, checkpoint, hint="canny", hint_variants=3, buckets=False, resolution=64
+    ).args
+    assert [tuple(hint.shape) for hint in hints] == [(3, 64, 64, 3), (3, 64, 64, 3)]
     assert set(hints[0].unique().tolist()) == {0.0, 1.0}
 
 

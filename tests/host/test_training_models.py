@@ -56,7 +56,7 @@ def test_the_loss_is_that_of_the_networks_output(model_type, target, pack):
     training, host_model = pack.scedit_core.training, pack.nodes.host_model
     model = random_model(comfy.model_base.BaseModel, model_type)
     batch = training.Batch(torch.randn(3, 4, 8, 8), (caption(),) * 3, ())
-    with host_model.differentiable(model, 0, {}) as base:
+    with host_model.differentiable(model) as base:
         loss = training.denoising_loss(base, batch, (), torch.Generator().manual_seed(4), 0.0)
     draw = torch.Generator().manual_seed(4)
     sampling = model.model.model_sampling

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,10 +31,6 @@ SC = {
 }
 SAVE = {"if_exists": "add a number", "dtype": "as trained"}
 CSC = SC | {"name": "control", "kernel": 1, "stem_ratio": 0.5, "hint_channels": 16}
-
-
-class Cancelled(Exception):
-    """Stands for the user's cancel, which ComfyUI raises from its progress bar."""
 
 
 @pytest.fixture(autouse=True)
@@ -90,21 +88,29 @@ def equal(first: Any, second: Any) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+@contextmanager
+def cancelling(step: int) -> Iterator[None]:
+    """The user cancels while this step is taken."""
+    from scedit_pack.scedit_core.training import Trainer
+
+    real = Trainer.advance
+
+    def advance(trainer: Any) -> float:
+        if trainer.step == step - 1:
+            comfy.model_management.interrupt_current_processing()
+        return real(trainer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "advance", advance)
+        yield
+
+
 def cancelled_at(
     step: int, node: Any, data: dict[str, Any], settings: dict[str, Any], **changes: Any
 ) -> None:
-    """A training that the user cancels after this step."""
-
-    def cancel(value: int, *_: Any, **__: Any) -> None:
-        if value == step:
-            raise Cancelled
-
-    comfy.utils.set_progress_bar_global_hook(cancel)
-    try:
-        with pytest.raises(Cancelled):
-            train(node, data, settings, **changes)
-    finally:
-        comfy.utils.set_progress_bar_global_hook(None)
+    """A training that the user cancels during this step."""
+    with cancelling(step), pytest.raises(comfy.model_management.InterruptProcessingException):
+        train(node, data, settings, **changes)
 
 
 def test_a_trained_style_acts_at_once_and_the_model_is_as_before(sc, nodes, model):
@@ -261,6 +267,46 @@ def test_saved_metadata_says_what_was_trained_and_how(sc, nodes, model, output):
     assert (folder / saved).read_bytes() == (folder / names[0]).read_bytes()
     half = run(save, tuner=tuner, name="half", if_exists="replace it", dtype="fp16")
     assert (folder / half).stat().st_size < 0.6 * (folder / saved).stat().st_size
+
+
+def test_a_tuner_is_saved_in_the_authors_layout_too(sc, nodes, model):
+    tuner, *_ = train(sc, lists(model), SC)
+    saved = run(nodes["SCEditSaveTuner"], tuner=tuner, name="shared/style", **SAVE, layout="scepter")
+    folder = Path(folder_paths.models_dir, "scedit", saved)
+    assert read_checkpoint(folder).format_name == "swift SC-Tuner"
+    assert equal(run(nodes["SCEditLoadSCTuner"], tuner_name=saved), tuner)
+    assert run(nodes["SCEditSaveTuner"], tuner=tuner, name="shared/style", **SAVE, layout="scepter") == (
+        "shared/style-2"
+    )
+
+
+@pytest.mark.parametrize("memory", ["less", "least"])
+@pytest.mark.parametrize("node", ["SCEditTrainSCTuner", "SCEditTrainCSCTuner"])
+def test_saving_memory_changes_no_bit_of_the_tuner(node, memory, nodes, model):
+    data = lists(model) | ({"hints": {"hint0": hints()}} if "CSC" in node else {})
+    settings = CSC if "CSC" in node else SC
+    full, *_ = train(nodes[node], data, settings, name="full", memory="full speed")
+    saving, *_ = train(nodes[node], data, settings, name="saving", memory=memory)
+    assert equal(saving, full)
+
+
+def test_memory_can_be_changed_when_a_training_goes_on(sc, model):
+    straight, *_ = train(sc, lists(model), SC, name="straight")
+    cancelled_at(2, sc, lists(model), SC, name="broken", memory="full speed")
+    assert equal(train(sc, lists(model), SC, name="broken", memory="least")[0], straight)
+
+
+def test_what_a_training_will_take_is_told_before_it_starts(sc, model, caplog):
+    with caplog.at_level("INFO"):
+        train(sc, lists(model), SC)
+    assert re.search(r"'style' needs about \d+\.\d GB .*\(\d+\.\d GB free\) and about \d+ s", caplog.text)
+
+
+def test_a_training_that_cannot_fit_is_refused_with_what_to_do(sc, model, monkeypatch):
+    monkeypatch.setattr(comfy.model_management, "get_free_memory", lambda *_, **__: 1e6)
+    with pytest.raises(ValueError, match=r"needs about .* but 0\.0 GB are free; set memory to 'least'"):
+        train(sc, lists(model), SC)
+    assert not comfy.model_management.in_training
 
 
 def changed(data: dict[str, Any], **changes: Any) -> dict[str, Any]:

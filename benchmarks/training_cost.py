@@ -1,0 +1,260 @@
+"""Memory and time of one training step: SC- and CSC-Tuners against LoRA, ControlNet and full tuning.
+
+    python dev.py bench training_cost [--rounds 3]
+
+SD 1.5-size U-Net (860M parameters), 512 x 512, batch 1, fp32, PyTorch's fused attention, random weights, CPU.
+Bytes are those that a forward keeps for backward, weights left out: exact, counted on tensors without data.
+Times are medians of rounds that alternate between the methods: forward, backward and a step of SGD, for
+AdamW's moments of full tuning would not fit beside the rest. 0 rounds leave the times out (they take 20 GB
+and a while).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from workbench import SKIPS_SD15, comfy, controlnet, load_pack, randomize, sd15_model
+
+host_attention = comfy.ldm.modules.attention
+
+SIZE = 512
+LORA_RANK = 64
+MODES = ("off", "cheap", "all")
+PARTS = ("input", "middle", "output", "trained")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of tuning a U-Net: what is trained, and a prediction made with the host's options."""
+
+    trained: nn.Module
+    predict: Callable[[dict[str, Any]], Tensor]
+
+    def loss(self, options: dict[str, Any]) -> Tensor:
+        """Any loss will do."""
+        return self.predict(options).square().mean()
+
+
+def host_options() -> dict[str, Any]:
+    """What a sampler of the host would say of this latent."""
+    return {"original_shape": (1, 4, SIZE // 8, SIZE // 8)}
+
+
+@contextmanager
+def training(module: nn.Module) -> Iterator[None]:
+    """Gradients for a module's weights, inside."""
+    module.requires_grad_(True)
+    try:
+        yield
+    finally:
+        module.requires_grad_(False)
+
+
+@contextmanager
+def part(options: dict[str, Any], name: str) -> Iterator[None]:
+    """What is recorded inside belongs to this part, whichever block the host is at."""
+    options["part"] = name
+    try:
+        yield
+    finally:
+        del options["part"]
+
+
+def fuse_attention(network: nn.Module) -> None:
+    """PyTorch's attention in place of what ComfyUI chooses for a CPU; its ControlNet has no option for it."""
+
+    def override(_original: Any, *args: Any, **kwargs: Any) -> Tensor:
+        return host_attention.attention_pytorch(*args, **kwargs)
+
+    def choose(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        given = kwargs.get("transformer_options", {})
+        options = {**given, "optimized_attention_override": override}
+        return args, {**kwargs, "transformer_options": options}
+
+    for module in network.modules():
+        if isinstance(module, host_attention.CrossAttention):
+            module.register_forward_pre_hook(choose, with_kwargs=True)
+
+
+class Cost:
+    """The methods to compare, around one U-Net."""
+
+    def __init__(self, pack: Any) -> None:
+        self.core = pack.scedit_core
+        inside = partial(importlib.import_module, package=pack.__name__)
+        self.recomputed = inside(".scedit_core.training.recompute").recomputed
+        self.recorder = inside(".scedit_core.training.recorded").Recorder
+        self.patch = inside(".nodes.patch")
+        self.layout = self.core.SkipLayout.from_channels(SKIPS_SD15)
+        self.unet = sd15_model().model.diffusion_model.requires_grad_(False)
+        fuse_attention(self.unet)
+        self.inputs = {
+            "x": torch.randn(1, 4, SIZE // 8, SIZE // 8),
+            "timesteps": torch.full((1,), 500.0),
+            "context": torch.randn(1, 77, 768),
+        }
+        self.hint = torch.rand(1, 3, SIZE, SIZE)
+
+    def methods(self) -> dict[str, Callable[[], Method]]:
+        """What makes each method: one at a time, for the bytes of all of them are many."""
+        sc = self.core.TunerSpec.sc(self.layout)
+        csc = self.core.TunerSpec.csc(self.layout)
+        found = {"full tuning": self.full, "ControlNet": self.control, f"LoRA rank {LORA_RANK}": self.lora}
+        for name, spec in (("SC-Tuner", sc), ("CSC-Tuner", csc)):
+            for mode in MODES:
+                label = name if mode == "off" else f"{name}, {mode}"
+                found[label] = partial(self.tuners, spec, mode)
+        return found
+
+    def full(self) -> Method:
+        """Every weight of the U-Net."""
+        return Method(self.unet, self._predict)
+
+    def control(self) -> Method:
+        """ComfyUI's ControlNet beside the frozen U-Net."""
+        network = controlnet(self.hint.movedim(1, -1)).control_model
+        fuse_attention(network)
+
+        def predict(options: dict[str, Any]) -> Tensor:
+            with part(options, "trained"):
+                residuals = network(hint=self.hint, **self.inputs)
+            return self._predict(options, control=residuals)
+
+        return Method(network, predict)
+
+    def lora(self) -> Method:
+        """`W x + B A x` on the four projections of every attention."""
+        attentions = [m for m in self.unet.modules() if isinstance(m, host_attention.CrossAttention)]
+        places = [layer for a in attentions for layer in (a.to_q, a.to_k, a.to_v, a.to_out[0])]
+        pairs = nn.ModuleList(
+            nn.Sequential(
+                nn.Linear(layer.in_features, LORA_RANK, bias=False),
+                nn.Linear(LORA_RANK, layer.out_features, bias=False),
+            )
+            for layer in places
+        )
+
+        def predict(options: dict[str, Any]) -> Tensor:
+            with ExitStack() as hooks:
+                for layer, pair in zip(places, pairs, strict=True):
+                    hook = layer.register_forward_hook(lambda _, x, y, pair=pair: y + pair(x[0]))
+                    hooks.callback(hook.remove)
+                return self._predict(options)
+
+        return Method(pairs, predict)
+
+    def tuners(self, spec: Any, mode: str) -> Method:
+        """SC- or CSC-Tuners, with a memory option."""
+        tuners = self.core.build_tuners(spec)
+        randomize(tuners)
+        hint = self.hint if spec.kind == "csc" else None
+        edit = self.core.SkipEdit(tuners, hint=hint)
+
+        def predict(options: dict[str, Any]) -> Tensor:
+            with part(options, "trained"):
+                features = None if hint is None else self.recomputed(mode, tuners.hint_encoder, hint)
+            edits = [self.core.PreparedEdit(edit, features, None)]
+            options.update(self.patch.training_options(options, edits, mode))
+            (patch,) = options["patches"]["output_block_patch"]
+
+            def edited(h: Tensor, skip: Tensor, now: dict[str, Any]) -> tuple[Tensor, Tensor]:
+                with part(now, "trained"):
+                    return patch(h, skip, now)
+
+            options["patches"]["output_block_patch"] = [edited]
+            return self._predict(options)
+
+        return Method(tuners, predict)
+
+    def _predict(self, options: dict[str, Any], **more: Any) -> Tensor:
+        return self.unet(**self.inputs, transformer_options=options, **more)
+
+    def recorded(self, make: Callable[[], Method]) -> Counter[str]:
+        """Bytes by part that one forward of a method keeps."""
+        method, options = make(), host_options()
+        weights = [t for m in (self.unet, method.trained) for t in (*m.parameters(), *m.buffers())]
+        recorder = self.recorder(weights, lambda: options.get("part") or options.get("block", ("input",))[0])
+        with training(method.trained), recorder.recording():
+            loss = method.loss(options)
+        return recorder.kept(loss)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    pack = load_pack()
+    with FakeTensorMode():
+        cost = Cost(pack)
+        kept = {name: cost.recorded(make) for name, make in cost.methods().items()}
+    report_bytes(kept)
+    if arguments.rounds:
+        torch.manual_seed(0)
+        report_times(measure(Cost(pack), arguments.rounds))
+
+
+def measure(cost: Cost, rounds: int) -> dict[str, list[float]]:
+    """Seconds of a step of each method in each round; the first round, which warms up, is not counted."""
+    methods = {name: make() for name, make in cost.methods().items()}
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    for number in range(rounds + 1):
+        for name, method in methods.items():
+            start = time.perf_counter()
+            step(method)
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def step(method: Method) -> None:
+    """Forward, backward and SGD; at rate 0, so that the U-Net stays as it is for the others."""
+    with training(method.trained):
+        method.loss(host_options()).backward()
+        torch.optim.SGD(method.trained.parameters(), lr=0.0).step()
+        method.trained.zero_grad()
+
+
+def report_bytes(kept: dict[str, Counter[str]]) -> None:
+    """Print a table of bytes by part and their ratios to the peers."""
+    print(f"SD 1.5-size U-Net, {SIZE} x {SIZE}, batch 1, fp32: MB (10^6 bytes) kept for backward")
+    peers = list(kept)[:3]
+    print(f"{'method':18}" + "".join(f"{name:>9}" for name in (*PARTS, "all")) + _headings(peers))
+    for name, parts in kept.items():
+        total = parts.total()
+        sizes = "".join(f"{size / 1e6:9.1f}" for size in (*(parts[part] for part in PARTS), total))
+        ratios = "".join(f"{total / kept[peer].total():15.3f}" for peer in peers)
+        print(f"{name:18}{sizes}{ratios}")
+
+
+def report_times(seconds: dict[str, list[float]]) -> None:
+    """Print a table of times and their ratios to the peers and to the same tuner without a memory option."""
+    print(f"One step, {torch.get_num_threads()} threads")
+    peers = list(seconds)[:3]
+    print(f"{'method':18}{'s':>9}" + _headings(peers) + f"{'/ its own off':>15}")
+    for name, times in seconds.items():
+        ratios = "".join(f"{_ratio(times, seconds[peer]):15.3f}" for peer in (*peers, name.split(",")[0]))
+        print(f"{name:18}{statistics.median(times):9.2f}{ratios}")
+
+
+def _headings(peers: Sequence[str]) -> str:
+    return "".join(f"{'/ ' + name:>15}" for name in peers)
+
+
+def _ratio(times: Sequence[float], others: Sequence[float]) -> float:
+    return statistics.median(a / b for a, b in zip(times, others, strict=True))
+
+
+if __name__ == "__main__":
+    main()

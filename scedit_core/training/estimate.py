@@ -1,0 +1,51 @@
+"""What a training will need, found by small trials of it: one way for all models, ops and options."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from .data import Batch, generator
+from .loop import Trainer
+from .recorded import Recorder
+
+_GRAIN = 8  # latent sizes of the trials are multiples of this, as U-Nets like them
+_WORKSPACE = 1.2  # what forward and backward need beside what is kept
+
+
+def estimate_memory(trainer: Trainer) -> int:
+    """Bytes that the training needs beside the weights of model and tuners.
+
+    What is kept for backward grows with the area of the latent (attention is fused), so two small trials
+    tell it for the real size. Gradients, AdamW's two moments and averages come on top.
+    """
+    channels, height, width = trainer.data.largest
+    areas, kept = zip(*(_trial(trainer, channels, height, width, part) for part in (4, 2)), strict=True)
+    fixed = areas[1] == areas[0]  # pictures so small that both trials are of the real size
+    slope = kept[1] / areas[1] if fixed else (kept[1] - kept[0]) / (areas[1] - areas[0])
+    size = min(trainer.config.batch_size, len(trainer.data))
+    needed = kept[1] + slope * (size * height * width - areas[1])
+    copies = 3 + bool(trainer.averages)
+    return int(_WORKSPACE * needed) + copies * sum(weights.nbytes for weights in trainer.parameters)
+
+
+def estimate_seconds(trainer: Trainer) -> float:
+    """Seconds for the steps that are left, from one batch of the real size; nothing is learnt from it."""
+    start = time.perf_counter()
+    trainer.loss(0).backward()
+    trainer.optimizer.zero_grad()
+    left = max(0, trainer.config.steps - trainer.step)
+    return (time.perf_counter() - start) * trainer.config.accumulation * left
+
+
+def _trial(trainer: Trainer, channels: int, height: int, width: int, part: int) -> tuple[int, int]:
+    """Area, and bytes kept, of one picture at a part of the real height and width."""
+    high, wide = (min(side, -(-side // (part * _GRAIN)) * _GRAIN) for side in (height, width))
+    example = trainer.data.examples[0]
+    hints = tuple(torch.zeros(1, 3, 8 * high, 8 * wide) for _ in example.hints)
+    batch = Batch(torch.zeros(1, channels, high, wide), (example.caption,), hints)
+    recorder = Recorder((*trainer.parameters, *trainer.base.weights()))
+    with recorder.recording():
+        loss = trainer.loss_of(batch, generator(0, "trial"))
+    return high * wide, recorder.kept(loss).total()
