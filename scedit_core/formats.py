@@ -218,7 +218,7 @@ def _example(rule: KeyRule) -> str:
 def shown(name: str, most: int = 120) -> str:
     """A name out of a file or folder, fit to stand in a sentence: on one line, and not longer than one."""
     name = name if len(name) <= most else f"{name[:most]}..."
-    return name if name.isprintable() else ascii(name)
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def _some(keys: Iterable[str], most: int = 3) -> str:

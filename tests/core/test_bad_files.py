@@ -352,4 +352,5 @@ def test_a_folder_without_a_tuner_is_refused(files, words, tmp_path):
 @pytest.mark.parametrize("name", ["gone.bin", "gone.safetensors", "gone", "tuner.bin/inside", "nul\0.bin"])
 def test_a_path_where_nothing_is_is_refused(name, tmp_path):
     torch.save(SC, tmp_path / "tuner.bin")
-    assert "is no file or folder; choose a tuner file that exists" in refusal(tmp_path / name)
+    shown = Path(name).name.replace("\0", r"\x00")
+    assert "is no file or folder; choose a tuner file that exists" in refusal(tmp_path / name, shown)

@@ -126,7 +126,7 @@ def swift(adapter: str) -> list[str]:
             [*SC_KEYS, *CSC_KEYS],
             ["scepter CSC-Tuner", "lsc_identity.0", "and 9 more", "unmixed"],
         ),
-        ([*SC_KEYS, "two\nlines"], ["extra keys", r"'two\nlines'"]),
+        ([*SC_KEYS, "two\nlines"], ["extra keys", r" two\nlines;"]),
         ([*SC_KEYS, SC_KEYS[0].replace(".0.", ".00.")], ["extra keys", "lsc_identity.00."]),
         (
             [k for k in CSC_KEYS if "dense" not in k],
