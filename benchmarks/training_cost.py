@@ -32,7 +32,7 @@ host_attention = comfy.ldm.modules.attention
 SIZE = 512
 LORA_RANK = 64
 MODES = ("off", "cheap", "all")
-PARTS = ("input", "middle", "output", "trained")
+PARTS = ("time", "input", "middle", "output", "trained")  # time: the embedding of the noise level
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Cost:
         """Bytes by part that one forward of a method keeps."""
         method, options = make(), host_options()
         weights = [t for m in (self.unet, method.trained) for t in (*m.parameters(), *m.buffers())]
-        recorder = self.recorder(weights, lambda: options.get("part") or options.get("block", ("input",))[0])
+        recorder = self.recorder(weights, lambda: options.get("part") or options.get("block", ("time",))[0])
         with training(method.trained), recorder.recording():
             loss = method.loss(options)
         return recorder.kept(loss)

@@ -47,9 +47,11 @@ def input_ids(expression: ast.expr) -> list[str]:
         return input_ids(expression.value)
     assert isinstance(expression, ast.Call), ast.unparse(expression)
     function = FUNCTIONS.get(ast.unparse(expression.func))
-    if function is not None and not (expression.args and isinstance(expression.args[0], ast.Constant)):
-        returned = next(n for n in ast.walk(function) if isinstance(n, ast.Return))
-        return input_ids(returned.value)
+    if function is not None:
+        returned = next(n.value for n in ast.walk(function) if isinstance(n, ast.Return))
+        is_told_an_id = bool(expression.args) and isinstance(expression.args[0], ast.Constant)
+        if isinstance(returned, ast.List) or not is_told_an_id:
+            return input_ids(returned)
     # its own id, or the one that the function it calls is told
     return [ast.literal_eval(expression.args[0])]
 

@@ -25,6 +25,7 @@ if COMFYUI:
 
     comfy.cli_args.args.cpu = True
     import folder_paths
+    import utils.extra_config  # noqa: F401 - as main.py does: later nodes.py has comfy/utils.py answer to this name
     from host_tools import load, tiny_model
     from server_tools import PHOTO, server_module
 

@@ -1,21 +1,41 @@
 """The bundled workflows, executed by a real server: only the checkpoint and the photo differ."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from server_tools import CHECKPOINT, pixels, workflow_module
+from server_tools import CHECKPOINT, PHOTO, pixels, workflow_module
 from support import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / "example_workflows").glob("*.json"))
+_TRAINING = ("SCEditTrainSCTuner", "SCEditTrainCSCTuner")
 _HINTS = ("SCEditCanny", "SCEditColor", "SCEditMaskedImage")
 
 
-def prompt_of(workflow, server, photo):
-    """The workflow as the editor would post it."""
+# what makes a training short enough for a test, and its one step large enough to be seen
+SHORT = {"steps": 1, "accumulation": 1, "learning_rate": 0.1, "preview_every": 0}
+
+
+@pytest.fixture(scope="module")
+def pictures(server):
+    """Name of a folder of training pictures in the server's input folder."""
+    folder = server.base / "input" / "pictures"
+    folder.mkdir()
+    for name in ("img1", "img2"):
+        shutil.copy(PHOTO, folder / f"{name}.jpg")
+        (folder / f"{name}.txt").write_text("a photo", encoding="utf-8")
+    return folder.name
+
+
+def prompt_of(workflow, server, photo, pictures):
+    """The workflow as the editor would post it, with files that are there."""
     prompt = workflow_module.to_prompt(json.loads(workflow.read_text(encoding="utf-8")), server.object_info())
     swaps = {("CheckpointLoaderSimple", "ckpt_name"): CHECKPOINT, ("LoadImage", "image"): photo}
-    return workflow_module.replace_values(prompt, swaps)
+    swaps |= {("SCEditTrainingFolder", "folder"): pictures, ("SCEditTrainingFolder", "resolution"): 128}
+    swaps |= {(node, widget): value for node in _TRAINING for widget, value in SHORT.items()}
+    present = {node["class_type"] for node in prompt.values()}
+    return workflow_module.replace_values(prompt, {k: v for k, v in swaps.items() if k[0] in present})
 
 
 def of_class(prompt, *names):
@@ -32,14 +52,16 @@ def without_scedit(prompt):
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
-def test_a_bundled_workflow_runs_and_its_nodes_change_the_picture(workflow, server, photo):
-    prompt = prompt_of(workflow, server, photo)
+def test_a_bundled_workflow_runs_and_its_nodes_change_the_picture(workflow, server, photo, pictures):
+    prompt = prompt_of(workflow, server, photo, pictures)
     (save,) = of_class(prompt, "SaveImage")
     outputs = server.execute(prompt)
     edited = pixels(server, outputs, save)
     base = pixels(server, server.execute(without_scedit(prompt)), save)
-    assert edited.shape == base.shape == (768, 768, 3)
+    assert edited.shape == base.shape
     assert np.abs(edited.astype(int) - base).mean() > 1
+    for training in of_class(prompt, *_TRAINING):
+        assert pixels(server, outputs, training).std() > 0, "no loss curve was shown"
     for hint in of_class(prompt, *_HINTS):
         assert pixels(server, outputs, hint).std() > 0, "a hint without content was shown"
 
