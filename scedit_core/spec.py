@@ -186,13 +186,20 @@ class TunerSpec:
         if self.hint is not None:
             fits = fits and len(self.hint.features) == len(skips)
         if not fits or (self.base and layout.base and self.base != layout.base):
-            blocks = "skips" if self.place == "skip" else "input blocks"
-            raise SCEditError(
-                f"'{name}' was made for a U-Net with {blocks} {self.describe()}, but this model has {blocks} "
-                f"{self._of(layout, skips).describe()}; load the checkpoint it was trained on, or a tuner "
-                "made for this one"
-            )
+            raise SCEditError(self._misfit(self._of(layout, skips), name))
         self._check_places(layout, name)
+
+    def _misfit(self, model: TunerSpec, name: str) -> str:
+        made, has = self.describe(), model.describe()
+        if self.place == "encoder":
+            return (
+                f"'{name}' was made for a U-Net with input blocks {made}, but this model has input blocks "
+                f"{has}; load the checkpoint it was trained on, or a tuner made for this one"
+            )
+        return (
+            f"'{name}' was made for a U-Net with skips {made}, but this model has skips {has}; load the "
+            "checkpoint it was trained on, or a tuner made for this one"
+        )
 
     def _of(self, layout: SkipLayout, skips: tuple[int, ...]) -> TunerSpec:
         """A spec that describes a model as this one describes a tuner."""

@@ -122,8 +122,8 @@ def family_name(channels: Mapping[int, int], count: int | None = None) -> str | 
 
 # How files name the family that they were trained on: modelspec, kohya's, our own and the authors' words.
 _BASE_WORDS = {
-    SD1: r"stable-diffusion-v1|sd_?v?1[._-]?[x45]|sd15|sd 1\.5",
-    SD2: r"stable-diffusion-v?2|stable-diffusion-2|sd_?v?2[._-]?[x01]|sd2[01]|sd 2\.[x01]|v2-1",
+    SD1: r"stable-diffusion-v1|sd[ _-]?v?1[._-]?[x45]|sd_v1",
+    SD2: r"stable-diffusion-v?-?2|sd[ _-]?v?2[._-]?[x01]|sd_v2|v2-1",
 }
 
 
