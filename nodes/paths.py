@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 import folder_paths
 
 from ..scedit_core import SCEditError
+from ..scedit_core.errors import shown
 from ..scedit_core.files import PUBLISHED_NAMES, WEIGHT_SUFFIXES
-from ..scedit_core.formats import shown
 
 FOLDER_KEY = "scedit"
 

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from .control import CSCTunerSet
-from .errors import SCEditError
+from .errors import SCEditError, shown
 from .files import TensorFile, read_tensors, write_tensors
-from .formats import DetectedFormat, detect_format, shown
+from .formats import DetectedFormat, detect_format
 from .infer import infer_spec
 from .spec import TunerSpec
-from .tuner import SCTunerSet
+from .tuner import SCTunerSet, Unset
 from .unet import SD1, SD2, family_names, stated_base
 
 _LAYOUT_VERSION = "1"
@@ -92,7 +92,7 @@ def fill_tuners(
     return tuners
 
 
-def load_checkpoint(path: str | os.PathLike[str], operations: Any = nn) -> SCTunerSet | CSCTunerSet:
+def load_checkpoint(path: str | os.PathLike[str], operations: Any = Unset) -> SCTunerSet | CSCTunerSet:
     """Tuners of a file or published folder, on the CPU, in the file's dtype, with layers of `operations`."""
     checkpoint = read_checkpoint(path)
     return fill_tuners(checkpoint.spec, checkpoint.state_dict, operations=operations)
@@ -148,7 +148,7 @@ def _notes(spec: TunerSpec) -> Iterator[str]:
 
 def _check_keys(spec: TunerSpec, state_dict: Mapping[str, Tensor], detected: DetectedFormat) -> None:
     """Compare with the tuners these sizes make: every tensor there, none left over, each of its shape."""
-    expected = build_tuners(spec, device=torch.device("meta")).state_dict()
+    expected = build_tuners(spec, operations=Unset, device=torch.device("meta")).state_dict()
     partial = {
         re.sub(r"(down|mid|up)\.(weight|bias)$", "down.weight", key) for key in state_dict if "tuners." in key
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .checkpoint import Checkpoint
-from .formats import shown
+from .errors import shown
 from .spec import HintSpec, TunerSpec
 
 _KINDS = {"sc": "SC-Tuner (style)", "csc": "CSC-Tuner (control)"}

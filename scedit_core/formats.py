@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
-from .errors import SCEditError
+from .errors import SCEditError, some
 from .spec import TunerOp
 
 _LAYER_OF_LN = {"1": "down", "2": "up"}
@@ -41,12 +42,29 @@ _PATTERNS = {
 _CONSTANTS = ("prefix", "unet", "adapter")
 
 
+def _pattern(template: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", template)
+    return re.compile(
+        "".join(f"(?P<{p}>{_PATTERNS[p]})" if i % 2 else re.escape(p) for i, p in enumerate(parts))
+    )
+
+
 @dataclass(frozen=True)
 class KeyRule:
     """One kind of key: as the file writes it, and as we call it."""
 
     in_file: str
     canonical: str
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches the keys of this kind in a file."""
+        return _pattern(self.in_file)
+
+    @cached_property
+    def canonical_pattern(self) -> re.Pattern[str]:
+        """Matches our names of them."""
+        return _pattern(self.canonical)
 
 
 @dataclass(frozen=True)
@@ -71,7 +89,6 @@ class Format:
 _TUNER = "tuners.{block}.{layer}.{leaf}"
 _PRE = "hint_encoder.pre.{conv}.{leaf}"
 _DENSE = "hint_encoder.dense.{block}.{leaf}"
-
 _DUAL = "hint_encoder.dense.{block}.{layer}.{leaf}"
 _INPUT = "input_tuners.{input}.{layer}.{leaf}"
 _RESNET = "resnet_tuners.{input}.{layer}.{leaf}"
@@ -160,7 +177,7 @@ class DetectedFormat:
     def in_file(self, canonical_key: str) -> str:
         """The file's name of one of our keys."""
         for rule in self.format.rules:
-            match = re.fullmatch(_regex(rule.canonical), canonical_key)
+            match = rule.canonical_pattern.fullmatch(canonical_key)
             if match is not None:
                 key = rule.in_file.format(**_to_file(match.groupdict(), self), **self.constants)
                 # rules of several places in a U-Net share a canonical name: only one of them leads back
@@ -196,18 +213,18 @@ def _unexplained(keys: Collection[str]) -> str:
     row = max(FORMATS, key=lambda candidate: len(known[candidate]))
     if not known[row]:
         return (
-            f"not an SCEdit tuner: none of its {len(keys)} keys ({_some(keys)}) is an SC-Tuner's or a "
+            f"not an SCEdit tuner: none of its {len(keys)} keys ({some(keys)}) is an SC-Tuner's or a "
             "CSC-Tuner's; choose a file trained with SCEdit"
         )
     extra = set(keys) - known[row]
     if extra:
         return (
-            f"looks like a {row.name} but has extra keys that no tuner has: {_some(extra)}; "
+            f"looks like a {row.name} but has extra keys that no tuner has: {some(extra)}; "
             "choose a whole, unmixed file"
         )
     used = {_match(row, key)[0] for key in keys}
     missing = [_example(rule) for rule in row.rules if rule not in used]
-    return f"looks like a {row.name} but has missing keys, like {_some(missing)}; get the whole file again"
+    return f"looks like a {row.name} but has missing keys, like {some(missing)}; get the whole file again"
 
 
 def _example(rule: KeyRule) -> str:
@@ -215,25 +232,9 @@ def _example(rule: KeyRule) -> str:
     return re.sub(r"\{\w+\}", "*", rule.in_file.replace("{prefix}", "").replace("{leaf}", "weight"))
 
 
-def shown(name: str, most: int = 120) -> str:
-    """A name out of a file or folder, fit to stand in a sentence: on one line, and not longer than one."""
-    name = name if len(name) <= most else f"{name[:most]}..."
-    return name if name.isprintable() else ascii(name)[1:-1]
-
-
-def _some(keys: Iterable[str], most: int = 3) -> str:
-    names = [shown(key) for key in sorted(keys)]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _regex(template: str) -> str:
-    parts = re.split(r"\{(\w+)\}", template)
-    return "".join(f"(?P<{p}>{_PATTERNS[p]})" if i % 2 else re.escape(p) for i, p in enumerate(parts))
-
-
 def _match(row: Format, key: str) -> tuple[KeyRule | None, dict[str, str]]:
     for rule in row.rules:
-        match = re.fullmatch(_regex(rule.in_file), key)
+        match = rule.pattern.fullmatch(key)
         if match is not None:
             return rule, match.groupdict()
     return None, {}

@@ -13,6 +13,22 @@ from torch import Tensor, nn
 from .spec import TunerOp, TunerSpec
 
 
+class Unset:
+    """Layers of torch whose weights are not set when they are made, because a file brings them at once."""
+
+    class Linear(nn.Linear):
+        """A linear layer."""
+
+        def reset_parameters(self) -> None:
+            """Leave the weights as they are."""
+
+    class Conv2d(nn.Conv2d):
+        """A convolution."""
+
+        def reset_parameters(self) -> None:
+            """Leave the weights as they are."""
+
+
 class SCTuner(nn.Module):
     """Tuner OP of one skip: `T(x) = up(GELU(down(x)))` on every pixel (paper, Eq. 6).
 
