@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..scedit_core import EncoderSize, SkipLayout, TunerSpec
+from ..scedit_core import EncoderSize, SCEditError, SkipLayout, TunerSpec
 from ..scedit_core.spec import StemSize, published_stem
 from ..scedit_core.training.plot import plot_losses
 from .hosting import HostedTuners
@@ -53,7 +53,7 @@ class SCEditTrainSCTuner(io.ComfyNode):
                     "tuner", optional=True, tooltip="A tuner to start from, in place of a fresh one."
                 ),
                 *fine_inputs(),
-                *keeping_inputs(),
+                *keeping_inputs(250),
             ],
             outputs=[
                 TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner' or 'Save Tuner'."),
@@ -117,7 +117,7 @@ class SCEditTrainCSCTuner(io.ComfyNode):
                     tooltip="Controls to start from, one per kind of hint, in order.",
                 ),
                 *fine_inputs(),
-                *keeping_inputs(),
+                *keeping_inputs(1000),
             ],
             outputs=[
                 CONTROL.Output(display_name="control", tooltip="Follows the first hint."),
@@ -149,6 +149,10 @@ class SCEditTrainCSCTuner(io.ComfyNode):
         settings = scalars(widgets)
         layout = skip_layout(model[0])
         rows = [images for images in hints.values() if images]
+        if not rows:
+            raise SCEditError(
+                "no hints came in: connect a list of hint images; on 'Training Folder' choose what they show"
+            )
         data = to_training_set(model[0], (latents, positive), rows, empty, settings.get("buckets", True))
         shape = (settings["ratio"], to_blocks(settings.get("blocks", "")), settings["tuner_op"])
         specs = [TunerSpec.csc(layout, *shape, encoder=_encoder(settings, layout))] * len(rows)

@@ -162,8 +162,8 @@ def fine_inputs() -> list[io.Input]:
     ]
 
 
-def keeping_inputs() -> list[io.Input]:
-    """What is saved and shown on the way."""
+def keeping_inputs(save_every: int) -> list[io.Input]:
+    """What is saved and shown on the way, by default a tuner after every `save_every` steps."""
     return [
         io.Boolean.Input(
             "buckets",
@@ -174,7 +174,7 @@ def keeping_inputs() -> list[io.Input]:
         ),
         io.Int.Input(
             "save_every",
-            default=250,
+            default=save_every,
             min=0,
             max=10_000_000,
             optional=True,

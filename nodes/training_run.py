@@ -20,6 +20,7 @@ from ..scedit_core.training import Trainer, TrainingSet, describe, load_state, s
 from ..scedit_core.training.estimate import estimate_memory, estimate_seconds
 from .host_model import describe_model, differentiable
 from .hosting import HostedTuners, host_tuners
+from .patch import skip_layout
 from .paths import new_file, new_tuner
 from .preview import draw_preview
 from .training_inputs import START_OVER, to_config
@@ -45,6 +46,8 @@ def train_tuners(
     config = to_config(settings)
     state = state_path(settings["name"])
     starts = _starts(specs, begun, config.seed)
+    for tuners, hosted in zip(starts, begun, strict=False):
+        tuners.spec.check_fits(skip_layout(model), hosted.name)
     with differentiable(model, config.recompute) as base:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
         trainer = Trainer([tuners.to(base.device, dtype) for tuners in starts], base, data, config)
@@ -154,7 +157,7 @@ class _Run:
         """Save what there is; a full disk is told, and does not throw away what was learnt."""
         try:
             save_state(trainer, self._state)
-            if self._save_every and trainer.step % self._save_every == 0:
+            if trainer.step and self._save_every and trainer.step % self._save_every == 0:
                 save_tuners(trainer, self._name, {**self._facts, **describe(trainer)})
         except SCEditError as error:
             _log.warning("SCEdit: %s", error)

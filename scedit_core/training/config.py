@@ -50,10 +50,12 @@ class TrainConfig:
             )
 
     def differences(self, other: TrainConfig) -> list[str]:
-        """What keeps a run of `other` from being continued with these settings; more steps and
-        another use of memory do not.
+        """What keeps a run of `other` from being continued with these settings.
+
+        More steps, another learning rate (the way out of a loss that became NaN) and another use of memory
+        do not.
         """
-        names = (field.name for field in fields(self) if field.name not in ("steps", "recompute"))
+        names = (field.name for field in fields(self) if field.name not in _FREE)
         return [
             f"{name} {getattr(other, name)} is now {getattr(self, name)}"
             for name in names
@@ -61,6 +63,7 @@ class TrainConfig:
         ]
 
 
+_FREE = ("steps", "learning_rate", "recompute")
 _RANGES = {
     "steps": (1, 10_000_000),
     "batch_size": (1, 4096),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,9 +89,11 @@ class TrainingSet:
         return Batch(example.latent[None], (example.caption,), hints)
 
     def fingerprint(self) -> str:
-        """Changes when the latents, the number of hints or one of the hints' corners change."""
+        """Changes when the latents, the captions, the number of hints or points on their grid change."""
         digest = hashlib.sha256()
         for example in self.examples:
+            for part in _parts(example.caption):
+                digest.update(part)
             digest.update(repr([tuple(t.shape) for t in (example.latent, *example.hints)]).encode())
             for tensor in (example.latent, *(hint[..., ::31, ::31] for hint in example.hints)):
                 digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
@@ -104,6 +106,18 @@ class TrainingSet:
             shuffled = bucket[torch.randperm(len(bucket), generator=draw)].tolist()
             batches += [shuffled[i : i + size] for i in range(0, len(shuffled), size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
+
+
+def _parts(caption: Any) -> Iterator[bytes]:
+    """What tells one caption from another: its texts, numbers and tensors, however nested."""
+    if isinstance(caption, Tensor):
+        yield caption.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
+    elif isinstance(caption, dict):
+        yield from (part for key in sorted(caption) for part in (key.encode(), *_parts(caption[key])))
+    elif isinstance(caption, (list, tuple)):
+        yield from (part for item in caption for part in _parts(item))
+    elif isinstance(caption, (str, int, float, type(None))):
+        yield repr(caption).encode()
 
 
 def _drawn(example: Example, draw: torch.Generator) -> list[Tensor]:

@@ -182,9 +182,9 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
     ("config", "data", "words"),
     [
         (
-            dataclasses.replace(CONFIG, learning_rate=2e-3),
+            dataclasses.replace(CONFIG, weight_decay=0.02),
             None,
-            ["2 steps", "learning_rate 0.001 is now 0.002"],
+            ["2 steps", "weight_decay 0.01 is now 0.02"],
         ),
         (
             dataclasses.replace(CONFIG, seed=4, batch_size=1),
@@ -192,6 +192,11 @@ def test_a_finished_run_can_be_made_longer(tmp_path):
             ["seed 3 is now 4", "batch_size 2 is now 1"],
         ),
         (CONFIG, TrainingSet(examples(5)), ["pictures", "are others", "start over"]),
+        (
+            CONFIG,
+            TrainingSet([dataclasses.replace(e, caption="other") for e in examples()], no_caption=""),
+            ["the captions", "are others"],
+        ),
     ],
 )
 def test_the_state_of_another_run_is_refused_and_changes_nothing(config, data, words, tmp_path):
@@ -204,6 +209,15 @@ def test_the_state_of_another_run_is_refused_and_changes_nothing(config, data, w
     assert not [word for word in words if word not in str(caught.value)]
     assert run.step == 0
     assert all(torch.equal(weights_of(run)[0][key], value) for key, value in before[0].items())
+
+
+def test_a_run_goes_on_at_another_learning_rate(tmp_path):
+    save_state(finished(trainer(), 2), tmp_path / "state.safetensors")
+    resumed = trainer(dataclasses.replace(CONFIG, learning_rate=1e-9))
+    load_state(resumed, tmp_path / "state.safetensors")
+    before = weights_of(resumed)[0]
+    after = weights_of(finished(resumed, 1))[0]
+    assert 0 < max(float((after[key] - before[key]).abs().max()) for key in before) < 1e-6
 
 
 def test_a_tuner_file_is_no_training_state(tmp_path):

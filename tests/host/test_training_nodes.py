@@ -193,6 +193,26 @@ def test_a_tuner_can_be_trained_further(sc, model):
     assert 0 < difference < 1e-6
 
 
+def test_a_tuner_for_another_model_is_no_start(sc, pack, model):
+    core = pack.scedit_core
+    spec = core.TunerSpec.sc(core.SkipLayout((8, 8), (1, 1)))
+    other = pack.nodes.hosting.host_tuners("other", spec, core.build_tuners(spec).state_dict(), {})
+    with pytest.raises(ValueError, match=r"'other' was made for a U-Net with skips"):
+        train(sc, lists(model) | {"tuner": [other]}, SC)
+
+
+def test_a_training_that_fails_at_once_leaves_no_tuner(sc, model, pack, monkeypatch):
+    monkeypatch.setattr(
+        pack.scedit_core.training.loop,
+        "denoising_loss",
+        lambda *_: torch.tensor(torch.nan, requires_grad=True),
+    )
+    folder = Path(folder_paths.models_dir, "scedit")
+    with pytest.raises(ValueError, match=r"loss became nan after 0 steps"):
+        train(sc, lists(model), SC, name="nothing", save_every=1)
+    assert not list(folder.glob("nothing*"))
+
+
 def test_tuners_are_saved_on_the_way_and_can_be_loaded(sc, nodes, model):
     tuner, *_ = train(sc, lists(model), SC, name="sub/way", save_every=2, steps=4)
     halfway = run(nodes["SCEditLoadSCTuner"], tuner_name="sub/way-step000002.safetensors")
@@ -347,6 +367,11 @@ def test_bad_data_is_refused_in_a_sentence_before_anything_is_written(case, pack
         train(sc, changed(lists(model), **changes), SC | settings)
     assert not [word for word in words if word not in str(caught.value)], str(caught.value)
     assert not [file for file in output.rglob("*") if file.is_file()]
+
+
+def test_a_control_without_hints_is_refused_in_a_sentence(csc, model):
+    with pytest.raises(ValueError, match=r"no hints came in: connect .* 'Training Folder'"):
+        train(csc, lists(model) | {"hints": {"hint0": []}}, CSC)
 
 
 @pytest.mark.parametrize(
