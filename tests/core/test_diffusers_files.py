@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support import GOLDEN
+from training_tools import SmallModel, training_set
 
 from scedit_core import (
     SCEditError,
@@ -18,6 +19,7 @@ from scedit_core import (
 )
 from scedit_core.files import read_tensors
 from scedit_core.formats import detect_format
+from scedit_core.training import TrainConfig, Trainer
 
 TOLERANCE = 5e-5
 ENTRY = GOLDEN.index["diffusers"]
@@ -227,3 +229,9 @@ def test_an_encoder_tuner_edits_what_the_encoder_passes_on_and_no_skip():
         assert edit_skip(h, 0, [edit]) is h
         assert torch.equal(edit_encoder(h, 1, [edit]), h + 0.5 * tuners.delta(1, h))
         assert edit_encoder(h, 9, [edit]) is h
+
+
+def test_a_training_does_not_start_from_a_tuner_of_the_encoder():
+    encoder = load_checkpoint(place("swift_encoder", "weights"))
+    with pytest.raises(SCEditError, match="a tuner of the encoder cannot be trained here"):
+        Trainer([encoder], SmallModel(), training_set(), TrainConfig())
