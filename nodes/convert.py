@@ -51,9 +51,9 @@ class SCEditConvertTuner(io.ComfyNode):
         return missing_tuner(tuner_name)
 
     @classmethod
-    def fingerprint_inputs(cls, tuner_name: str, **_others: Any) -> Any:
+    def fingerprint_inputs(cls, tuner_name: str, name: str = "", layout: str = OWN) -> Any:
         """Convert again when the file changed."""
-        return tuner_fingerprint(tuner_name)
+        return (tuner_fingerprint(tuner_name), name, layout)
 
     @classmethod
     def execute(cls, tuner_name: str, name: str, layout: str = OWN) -> io.NodeOutput:

@@ -1,8 +1,7 @@
 """The key layouts of tuner files: one row of FORMATS each, read both ways. Strings and dicts only.
 
-Canonical keys are those of SCTunerSet and CSCTunerSet, with blocks in output order:
-`tuners.{block}.{down,mid,up}`, `hint_encoder.pre.{0..6}` and `hint_encoder.dense.{block}`; and those of
-tuners in the encoder, with blocks in input order: `{input,resnet}_tuners.{input}.{down,up}`.
+Canonical keys are those of SCTunerSet and CSCTunerSet: `tuners.{block}.{layer}`, `hint_encoder.pre.{0..6}`
+and `hint_encoder.dense.{block}` in output order, `{input,resnet}_tuners.{input}.{layer}` in input order.
 """
 
 from __future__ import annotations
