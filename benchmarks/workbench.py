@@ -38,6 +38,16 @@ UNET_SD15 = {
     "use_temporal_attention": False, "adm_in_channels": None,
 }  # fmt: skip
 
+UNET_SD21 = {
+    **UNET_SD15,
+    "context_dim": 1024, "use_linear_in_transformer": True, "num_head_channels": 64,
+}  # fmt: skip
+UNET_SDXL = {
+    **UNET_SD21,
+    "num_res_blocks": [2, 2, 2], "channel_mult": [1, 2, 4], "transformer_depth": [0, 0, 2, 2, 10, 10],
+    "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10], "transformer_depth_middle": 10,
+    "context_dim": 2048, "adm_in_channels": 2816, "num_classes": "sequential",
+}  # fmt: skip
 
 SKIPS_SD15 = (1280,) * 5 + (640,) * 3 + (320,) * 4
 
@@ -69,8 +79,13 @@ def host(module: torch.nn.Module) -> Any:
 
 def sd15_model() -> Any:
     """A MODEL with a U-Net of SD 1.5's size."""
-    config = comfy.supported_models.SD15(dict(UNET_SD15))
-    config.unet_config["dtype"] = torch.float32
+    return unet_model(UNET_SD15, torch.float32)
+
+
+def unet_model(unet: dict[str, Any], dtype: torch.dtype) -> Any:
+    """A MODEL with a U-Net of this size, its weights random."""
+    config = comfy.supported_models.SD15(dict(unet))
+    config.unet_config["dtype"] = dtype
     return host(comfy.model_base.BaseModel(config, device=CPU))
 
 

@@ -4,7 +4,9 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
 from .compose import SCEditApplyConditions, SCEditComposeConditions, SCEditCondition
+from .convert import SCEditConvertTuner
 from .dataset import SCEditTrainingFolder
+from .info import SCEditTunerInfo
 from .load import SCEditLoadCSCTuner, SCEditLoadSCTuner
 from .paths import register_tuner_folder
 from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage
@@ -14,6 +16,8 @@ from .train import SCEditTrainCSCTuner, SCEditTrainSCTuner
 NODES: list[type[io.ComfyNode]] = [
     SCEditLoadSCTuner,
     SCEditLoadCSCTuner,
+    SCEditTunerInfo,
+    SCEditConvertTuner,
     SCEditApplySCTuner,
     SCEditApplyCSCTuner,
     SCEditCondition,

@@ -11,7 +11,7 @@ import comfy.model_patcher
 import comfy.ops
 from torch import Tensor
 
-from ..scedit_core import TunerSpec, build_tuners
+from ..scedit_core import TunerSpec, fill_tuners
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -32,14 +32,16 @@ class HostedTuners:
 def host_tuners(
     name: str, spec: TunerSpec, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> HostedTuners:
-    """Tuners of these sizes and weights, in the dtype of the weights, as the sockets carry them."""
-    offload_device = comfy.model_management.unet_offload_device()
-    dtype = next(iter(state_dict.values())).dtype
-    tuners = build_tuners(spec, operations=comfy.ops.manual_cast, device=offload_device, dtype=dtype)
+    """Tuners of these sizes and weights, in the dtype of the weights, as the sockets carry them.
+
+    The weights are taken over: those of a memory-mapped file stay there until ComfyUI loads them.
+    """
+    tuners = fill_tuners(spec, state_dict, operations=comfy.ops.manual_cast)
     # looked up now, not imported by name: ComfyUI rebinds it at start when weights are loaded dynamically
     patcher = comfy.model_patcher.CoreModelPatcher(
-        tuners, load_device=comfy.model_management.get_torch_device(), offload_device=offload_device
+        tuners,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
     )
-    tuners.load_state_dict(state_dict, assign=patcher.is_dynamic())
     tuners.requires_grad_(False)  # a training on top of them records nothing of theirs
     return HostedTuners(name, patcher, metadata)

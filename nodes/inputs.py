@@ -2,6 +2,8 @@
 
 from comfy_api.latest import io
 
+from .paths import tuner_names
+
 IMAGE_TIP = (
     "The hint image, made the way the control was trained (canny: white edges on black, and so on). Any "
     "size: it is scaled to cover the latent and its centre is used. A batch gives each latent its own hint; "
@@ -43,4 +45,14 @@ def end_percent() -> io.Float.Input:
         optional=True,
         tooltip="Part of the denoising after which it stops acting, by noise level as in ControlNet: 1 means "
         "to the last step.",
+    )
+
+
+def tuner_name() -> io.Combo.Input:
+    """The choice of a tuner among those that were found."""
+    return io.Combo.Input(
+        "tuner_name",
+        options=tuner_names(),
+        tooltip="A tuner file or published folder in models/scedit (or a path given for 'scedit' in "
+        "extra_model_paths.yaml). Kind and sizes are read from the file.",
     )

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Literal
 
 from comfy_api.latest import io
 
 from ..scedit_core import SCEditError, read_checkpoint
 from .hosting import HostedTuners, host_tuners
-from .paths import tuner_fingerprint, tuner_names, tuner_path
+from .inputs import tuner_name
+from .paths import missing_tuner, tuner_fingerprint, tuner_path
 from .sockets import CONTROL, TUNER
 
-_TUNER_NAME_TIP = (
-    "A tuner file or published folder in models/scedit (or a path given for 'scedit' in "
-    "extra_model_paths.yaml). Kind and sizes are read from the file."
-)
 _KINDS = {
     "sc": "an SC-Tuner (style); load it with 'Load SC-Tuner (SCEdit)'",
     "csc": "a CSC-Tuner (control); load it with 'Load CSC-Tuner (SCEdit)'",
 }
 
 
+_log = logging.getLogger(__name__)
+
+
 def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
     checkpoint = read_checkpoint(tuner_path(name))
     if checkpoint.spec.kind != kind:
         raise SCEditError(f"'{name}' is {_KINDS[checkpoint.spec.kind]}")
+    for note in checkpoint.notes:
+        _log.info("SCEdit: '%s': %s", name, note)
     return host_tuners(name, checkpoint.spec, checkpoint.state_dict, checkpoint.metadata)
-
-
-def _missing(name: str | None) -> bool | str:
-    """True if the name leads to a tuner (or comes from a link), else what to do about it."""
-    try:
-        if name is not None:
-            tuner_path(name)
-    except SCEditError as error:
-        return str(error)
-    return True
 
 
 class _LoadTuner(io.ComfyNode):
@@ -46,7 +39,7 @@ class _LoadTuner(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
         """Refuse a missing file before anything runs; accepts either slash in saved graphs."""
-        return _missing(tuner_name)
+        return missing_tuner(tuner_name)
 
     @classmethod
     def fingerprint_inputs(cls, tuner_name: str) -> Any:
@@ -73,7 +66,7 @@ class SCEditLoadSCTuner(_LoadTuner):
             category="SCEdit/loaders",
             description="Loads an SCEdit SC-Tuner (a style) from models/scedit.",
             search_aliases=["scedit", "sc tuner", "style tuner", "scepter", "加载微调器", "风格"],
-            inputs=[io.Combo.Input("tuner_name", options=tuner_names(), tooltip=_TUNER_NAME_TIP)],
+            inputs=[tuner_name()],
             outputs=[TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner'.")],
         )
 
@@ -100,6 +93,6 @@ class SCEditLoadCSCTuner(_LoadTuner):
                 "加载控制器",
                 "控制",
             ],
-            inputs=[io.Combo.Input("tuner_name", options=tuner_names(), tooltip=_TUNER_NAME_TIP)],
+            inputs=[tuner_name()],
             outputs=[CONTROL.Output(display_name="control", tooltip="For 'Apply CSC-Tuner' or 'Condition'.")],
         )

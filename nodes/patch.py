@@ -12,7 +12,15 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embe
 from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 
-from ..scedit_core import PreparedEdit, SCEditError, SkipEdit, SkipLayout, edit_skip, prepare_edit
+from ..scedit_core import (
+    PreparedEdit,
+    SCEditError,
+    SkipEdit,
+    SkipLayout,
+    edit_encoder,
+    edit_skip,
+    prepare_edit,
+)
 from ..scedit_core.hint import to_hint, to_mask
 from ..scedit_core.training.recompute import Recompute, layer_handler, recomputed
 from .hosting import HostedTuners
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 _PATCH_KIND = "output_block_patch"
+_INPUT_KIND = "input_block_patch"
 _LAYER_KIND = "forward_timestep_embed_patch"
 
 
@@ -61,6 +70,17 @@ class SkipPatch:
         prepared = self.prepared(skip, transformer_options)
         return h, edit_skip(skip, block, prepared, self._latents(skip, transformer_options))
 
+    def edit_input(self, h: Tensor, transformer_options: dict[str, Any]) -> Tensor:
+        """Edit what an input block is about to pass on, to the next block and to its skip."""
+        block = transformer_options["block"][1]
+        prepared = self.prepared(h, transformer_options)
+        return edit_encoder(h, block, prepared, self._latents(h, transformer_options))
+
+    @property
+    def edits_encoder(self) -> bool:
+        """True if it has edits of the encoder, for which the host has another place to call it from."""
+        return any(edit.tuners.spec.place == "encoder" for edit in self.edits)
+
     def prepared(self, skip: Tensor, transformer_options: dict[str, Any]) -> list[PreparedEdit]:
         """The edits that act at this step, ready for the latent it works on."""
         size = tuple(transformer_options["original_shape"][-2:])
@@ -98,6 +118,22 @@ class SkipPatch:
         chunks = len(options.get("cond_or_uncond", ())) or 1
         latents = _window(options) or range(skip.shape[0] // chunks)
         return torch.tensor([*latents] * chunks, device=skip.device)
+
+
+class EncoderPatch:
+    """Has a SkipPatch called where ComfyUI lets input blocks be edited; the weights are the SkipPatch's."""
+
+    def __init__(self, patch: SkipPatch) -> None:
+        self.patch = patch
+
+    @torch.compiler.disable
+    def __call__(self, h: Tensor, transformer_options: dict[str, Any]) -> Tensor:
+        """Edit what an input block is about to pass on."""
+        return self.patch.edit_input(h, transformer_options)
+
+    def to(self, _device_or_dtype: Any) -> EncoderPatch:
+        """Nothing to move."""
+        return self
 
 
 class TrainingPatch:
@@ -157,20 +193,31 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
     """
     layout = skip_layout(model)
     clone = model.clone()
-    patches = clone.model_options["transformer_options"].get("patches", {}).get(_PATCH_KIND, [])
-    place = next((i for i, patch in enumerate(patches) if isinstance(patch, SkipPatch)), None)
-    patch = SkipPatch() if place is None else patches[place]
+    patches = clone.model_options["transformer_options"].get("patches", {})
+    earlier = next((p for p in patches.get(_PATCH_KIND, []) if isinstance(p, SkipPatch)), None)
+    patch = earlier or SkipPatch()
     for condition in conditions:
         condition.hosted.patcher.model.spec.check_fits(layout, condition.hosted.name)
         edit = _edit(model, condition, strength)
         if not edit.is_silent:
             patch = patch.extended(edit, condition.hosted.patcher)
-    if place is not None:
-        patches[place] = patch
-    elif patch.edits:
-        clone.set_model_output_block_patch(patch)
+    if patch.edits:
+        _put(clone, _PATCH_KIND, patch)
+    if patch.edits and earlier is None:
         _ensure_cleanup(clone)
+    if patch.edits_encoder:
+        _put(clone, _INPUT_KIND, EncoderPatch(patch))
     return clone
+
+
+def _put(model: ModelPatcher, kind: str, patch: SkipPatch | EncoderPatch) -> None:
+    """Put a patch in the place of the MODEL's earlier one, or after all others if it has none."""
+    patches = model.model_options["transformer_options"].get("patches", {}).get(kind, [])
+    place = next((i for i, other in enumerate(patches) if isinstance(other, type(patch))), None)
+    if place is None:
+        model.set_model_patch(patch, kind)
+    else:
+        patches[place] = patch
 
 
 def _ensure_cleanup(model: ModelPatcher) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 import folder_paths
 
 from ..scedit_core import SCEditError
+from ..scedit_core.errors import shown
 from ..scedit_core.files import PUBLISHED_NAMES, WEIGHT_SUFFIXES
 
 FOLDER_KEY = "scedit"
@@ -20,6 +22,7 @@ _SOURCES = (
 )
 # Folders that swift puts between a tuner's folder and its weights.
 _ADAPTER_FOLDER = re.compile(r"\d+_Swift\w+|default")
+_OTHER_ADAPTER = re.compile(r"\d+_Swift(?!SCE)\w+")
 
 # Part of a path that means the same on every system: no drive, no parent, no reserved character, no edge dot.
 _PLAIN_NAME = re.compile(r"(?![. ])[^<>:\"/\\|?*\x00-\x1f]{1,120}(?<![. ])")
@@ -45,16 +48,35 @@ def own_folder() -> Path:
 
 
 def tuner_names() -> list[str]:
-    """Names of all tuner files and published folders, with forward slashes on every system."""
-    files = folder_paths.get_filename_list(FOLDER_KEY)
-    return sorted({_shown_name(PurePosixPath(file.replace(os.sep, "/"))) for file in files})
+    """Names of all tuner files and published folders, with forward slashes on every system.
+
+    Left out are adapters of other kinds that lie in published folders, and names that no saved graph can
+    hold. A folder of several tuners is listed with each of them after it.
+    """
+    files = [PurePosixPath(f.replace(os.sep, "/")) for f in folder_paths.get_filename_list(FOLDER_KEY)]
+    files = [file for file in files if _is_text(str(file)) and not _OTHER_ADAPTER.fullmatch(file.parent.name)]
+    folders = {file.parent for file in files if _is_adapter(file)}
+    count = Counter(folder.parent for folder in folders)
+    each = {str(folder) for folder in folders if count[folder.parent] > 1}
+    return sorted({_shown_name(file) for file in files} | each)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_adapter(file: PurePosixPath) -> bool:
+    """True for weights in a folder that swift made inside the tuner's own."""
+    return file.name in PUBLISHED_NAMES and _ADAPTER_FOLDER.fullmatch(file.parent.name) is not None
 
 
 def _shown_name(file: PurePosixPath) -> str:
     """A published folder goes by its own name, not by that of the weight file inside."""
-    folder = file.parent
-    if file.name in PUBLISHED_NAMES and _ADAPTER_FOLDER.fullmatch(folder.name):
-        folder = folder.parent
+    folder = file.parent.parent if _is_adapter(file) else file.parent
     is_published = file.name in PUBLISHED_NAMES and folder.name
     return str(folder if is_published else file)
 
@@ -66,11 +88,22 @@ def tuner_path(name: str) -> Path:
     if parts and not any(part == ".." or part.endswith(":") or part == "/" for part in parts):
         for folder in folders:
             path = Path(folder, *parts)
-            if path.exists():
+            if os.path.exists(path):  # unlike Path.exists, false also for a name that no file can have
                 return path
     raise SCEditError(
-        f"no tuner '{name}' in {' or '.join(folders)}; put the file or folder there and press R, {_SOURCES}"
+        f"no tuner '{shown(name)}' in {' or '.join(folders)}; put the file or folder there and press R, "
+        f"{_SOURCES}"
     )
+
+
+def missing_tuner(name: str | None) -> bool | str:
+    """True if the name leads to a tuner (or comes from a link), else what to do about it."""
+    try:
+        if name is not None:
+            tuner_path(name)
+    except SCEditError as error:
+        return str(error)
+    return True
 
 
 def tuner_fingerprint(name: str) -> tuple[tuple[str, int, int], ...]:

@@ -1,8 +1,15 @@
 """SCEdit: edits of a diffusion U-Net's skip connections (arXiv 2312.11392). Needs torch, not ComfyUI."""
 
-from .checkpoint import Checkpoint, build_tuners, load_checkpoint, read_checkpoint, save_checkpoint
+from .checkpoint import (
+    Checkpoint,
+    build_tuners,
+    fill_tuners,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
 from .control import CSCTunerSet
-from .edit import PreparedEdit, SkipEdit, edit_skip, prepare_edit
+from .edit import PreparedEdit, SkipEdit, edit_encoder, edit_skip, prepare_edit
 from .errors import SCEditError
 from .spec import EncoderSize, TunerSpec
 from .tuner import SCTunerSet
@@ -19,7 +26,9 @@ __all__ = [
     "SkipLayout",
     "TunerSpec",
     "build_tuners",
+    "edit_encoder",
     "edit_skip",
+    "fill_tuners",
     "load_checkpoint",
     "prepare_edit",
     "read_checkpoint",

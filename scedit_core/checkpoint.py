@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +15,35 @@ import torch
 from torch import Tensor, nn
 
 from .control import CSCTunerSet
-from .errors import SCEditError
+from .errors import SCEditError, shown
 from .files import TensorFile, read_tensors, write_tensors
 from .formats import DetectedFormat, detect_format
-from .spec import HintSpec, TunerOp, TunerSpec
-from .tuner import SCTunerSet
-from .unet import SkipLayout
+from .infer import infer_spec
+from .spec import TunerSpec
+from .tuner import SCTunerSet, Unset
+from .unet import SD1, SD2, family_names, stated_base
 
 _LAYOUT_VERSION = "1"
-_STEM_CONVS = 7
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_STORED_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
+_MOST_TENSORS = 1000  # a whole dual-conv controller for SD has 110
+_LEVEL_SIZES = (3, 2)  # skips per level of SD and SDXL, and of KOALA
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A tuner file, understood: its sizes, its tensors under our names, and what it says of itself."""
+    """A tuner file, understood: its sizes, its tensors under our names, and what it says of itself.
+
+    `notes` are sentences about choices that were made in reading it, for the user to know.
+    """
 
     spec: TunerSpec
     state_dict: Mapping[str, Tensor]
     format_name: str
     metadata: Mapping[str, str]
+    path: Path
+    config: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -40,15 +51,20 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     place = Path(path)
     raw = read_tensors(place)
     try:
-        detected = detect_format(raw.tensors.keys(), _stated_blocks(raw))
-        state_dict = _canonical_tensors(raw.tensors, detected)
+        _check_tensors(raw)
+        detected = _detect(raw)
+        state_dict = {detected.canonical(key): tensor for key, tensor in raw.tensors.items()}
         shapes = {key: tuple(t.shape) for key, t in state_dict.items()}
         spec = infer_spec(shapes, _stated_strides(raw), detected.format.ops)
+        base = stated_base(raw.metadata, raw.config)
+        if base and any(base in name for name in spec.families):
+            spec = replace(spec, base=base)
         _check_keys(spec, state_dict, detected)
-        _check_numbers(raw.tensors)
+        _check_finite(raw.tensors)
     except SCEditError as error:
-        raise SCEditError(f"'{place.name}': {error}") from error
-    return Checkpoint(spec, state_dict, detected.format.name, raw.metadata)
+        raise SCEditError(f"'{shown(place.name)}': {error}") from error
+    notes = (*raw.notes, *_notes(spec))
+    return Checkpoint(spec, state_dict, detected.format.name, raw.metadata, raw.path, raw.config, notes)
 
 
 def build_tuners(
@@ -63,13 +79,23 @@ def build_tuners(
     return kind(spec, operations=operations, device=device, dtype=dtype)
 
 
-def load_checkpoint(path: str | os.PathLike[str], operations: Any = nn) -> SCTunerSet | CSCTunerSet:
+def fill_tuners(
+    spec: TunerSpec, state_dict: Mapping[str, Tensor], *, operations: Any = nn
+) -> SCTunerSet | CSCTunerSet:
+    """Tuners of these sizes and weights, which are taken over and not copied unless their dtypes differ.
+
+    Tensors of a memory-mapped file stay mapped: no memory is taken until they are used.
+    """
+    tuners = build_tuners(spec, operations=operations, device=torch.device("meta"))
+    dtype = _working_dtype(state_dict)
+    tuners.load_state_dict({key: tensor.to(dtype) for key, tensor in state_dict.items()}, assign=True)
+    return tuners
+
+
+def load_checkpoint(path: str | os.PathLike[str], operations: Any = Unset) -> SCTunerSet | CSCTunerSet:
     """Tuners of a file or published folder, on the CPU, in the file's dtype, with layers of `operations`."""
     checkpoint = read_checkpoint(path)
-    dtype = next(iter(checkpoint.state_dict.values())).dtype
-    tuners = build_tuners(checkpoint.spec, operations=operations, dtype=dtype)
-    tuners.load_state_dict(checkpoint.state_dict)
-    return tuners
+    return fill_tuners(checkpoint.spec, checkpoint.state_dict, operations=operations)
 
 
 def save_checkpoint(
@@ -82,117 +108,49 @@ def save_checkpoint(
     own = {"scedit.layout": _LAYOUT_VERSION, "scedit.kind": tuners.spec.kind, "scedit.op": tuners.spec.op}
     if tuners.spec.hint is not None:
         own["scedit.strides"] = ",".join(map(str, tuners.spec.hint.strides))
+    if tuners.spec.base is not None:
+        own["scedit.family"] = tuners.spec.base
     tensors = {key: value.detach().contiguous() for key, value in tuners.state_dict().items()}
     write_tensors(Path(path), tensors, {**(metadata or {}), **own})
 
 
-def infer_spec(
-    shapes: Mapping[str, tuple[int, ...]],
-    strides: Sequence[int] | None = None,
-    ops: Sequence[TunerOp] = ("adapter",),
-) -> TunerSpec:
-    """Kind and sizes from canonical keys and shapes; `strides` (output order) where the file states them.
-
-    `ops` are the forms of tuner that the file's layout can hold.
-    """
-    op = _infer_op(shapes, ops)
-    downs = _indexed(shapes, "tuners.*.down.weight", ndim=4 if op == "conv" else 2)
-    channels = {block: shape[1] for block, shape in downs.items()}
-    ranks = {block: shape[0] for block, shape in downs.items()}
-    if not any(key.startswith("hint_encoder.") for key in shapes):
-        return TunerSpec("sc", channels, ranks, op=op)
-    return TunerSpec("csc", channels, ranks, _infer_hint(shapes, channels, strides), op)
+def _detect(raw: TensorFile) -> DetectedFormat:
+    """The file's layout; where diffusers' keys leave gaps, levels are counted as in a U-Net we know."""
+    detected = detect_format(raw.tensors.keys(), _stated_blocks(raw))
+    for size in _LEVEL_SIZES if detected.is_counted else ():
+        candidate = replace(detected, per_level=size)
+        shapes = {candidate.canonical(key): tuple(tensor.shape) for key, tensor in raw.tensors.items()}
+        spec = infer_spec(shapes, None, detected.format.ops)
+        from_input = spec.place == "encoder"
+        fits = family_names(spec.channels, from_input=from_input, per_level=size)
+        if fits and size >= detected.per_level and len(shapes) == len(raw.tensors):
+            return candidate
+    return detected
 
 
-def _infer_op(shapes: Mapping[str, tuple[int, ...]], ops: Sequence[TunerOp]) -> TunerOp:
-    tuners = {key: shape for key, shape in shapes.items() if key.startswith("tuners.")}
-    if "conv" in ops and any(len(shape) == 4 for shape in tuners.values()):
-        return "conv"
-    if "lora" in ops and not any(key.endswith(".bias") for key in tuners):
-        return "lora"
-    return "adapter"
+def _working_dtype(state_dict: Mapping[str, Tensor]) -> torch.dtype:
+    """The narrowest dtype that holds all weights exactly; 8 bits are for storage, no layer works in them."""
+    dtypes = [torch.bfloat16 if t.dtype in _STORED_DTYPES else t.dtype for t in state_dict.values()]
+    return reduce(torch.promote_types, dtypes)
 
 
-def _infer_hint(
-    shapes: Mapping[str, tuple[int, ...]], channels: Mapping[int, int], strides: Sequence[int] | None
-) -> HintSpec:
-    pre = _indexed(shapes, "hint_encoder.pre.*.weight", ndim=4)
-    dense = _indexed(shapes, "hint_encoder.dense.*.weight", ndim=4)
-    narrow = _indexed(shapes, "hint_encoder.dense.*.down.weight", ndim=4)
-    dense = dense or _indexed(shapes, "hint_encoder.dense.*.up.weight", ndim=4)
-    if narrow and narrow.keys() != dense.keys():
-        raise SCEditError(
-            "has missing keys: each dual dense block has a down.weight and an up.weight, but not at blocks "
-            f"{sorted(narrow.keys() ^ dense.keys())}; get the whole file again"
+def _notes(spec: TunerSpec) -> Iterator[str]:
+    if any(SD1 in family and SD2 in family for family in spec.families):
+        yield (
+            f"{SD1} and {SD2} have the same skips and the file does not say which of them it was trained on; "
+            "use it with the one its author names"
         )
-    if sorted(pre) != list(range(_STEM_CONVS)) or not dense:
-        raise SCEditError(
-            f"has missing keys: a hint encoder has {_STEM_CONVS} convs and then one per block, this file "
-            f"has {len(pre)} and {len(dense)}; get the whole file again"
+    if spec.place == "encoder":
+        yield (
+            "it edits what the encoder passes on, not only the skips, as ms-swift's encoder mode trains it"
         )
-    stem = (pre[0][1], *(pre[i][0] for i in range(_STEM_CONVS)))
-    blocks = len(strides) if strides else 1 + max([*dense, *channels])
-    features = _features(dense, blocks, stem[-1])
-    wrong = sorted(block for block, width in channels.items() if features[block] != width)
-    if wrong:
-        raise SCEditError(
-            f"its hint features have other widths than its tuners at blocks {wrong}; get the whole file "
-            "again, with its configuration.json"
-        )
-    layout = SkipLayout(features, tuple(strides)) if strides else SkipLayout.from_channels(features)
-    bottlenecks = {block: shape[0] for block, shape in sorted(narrow.items())} or None
-    kernel = (narrow or dense)[max(dense)][-1]
-    spec = HintSpec(stem, kernel, features, layout.strides, tuple(sorted(dense)), bottlenecks)
-    _check_hint(spec)
-    return spec
-
-
-def _check_hint(spec: HintSpec) -> None:
-    """Refuse encoders whose features would have another size than the skips, or that read no RGB image."""
-    if spec.stem[0] != 3 or spec.kernel % 2 == 0:
-        raise SCEditError(
-            f"its hint encoder reads {spec.stem[0]} channels and has dense convs of size {spec.kernel}, "
-            "expected 3 (RGB) and an odd size; this is no SCEdit tuner, or a damaged one"
-        )
-    lost = [block for block, stride in enumerate(spec.strides) if stride == 2 and block not in spec.dense]
-    if lost:
-        raise SCEditError(
-            f"has missing keys: no dense hint conv at blocks {lost}, where the U-Net halves; get the whole "
-            "file again, with its configuration.json"
-        )
-
-
-def _features(dense: Mapping[int, tuple[int, ...]], blocks: int, width: int) -> tuple[int, ...]:
-    """Width of every block's hint feature: a block without a dense conv passes on what it got."""
-    features = []
-    for block in reversed(range(blocks)):
-        width = dense[block][0] if block in dense else width
-        features.append(width)
-    return tuple(reversed(features))
-
-
-def _indexed(shapes: Mapping[str, tuple[int, ...]], name: str, ndim: int) -> dict[int, tuple[int, ...]]:
-    """Shapes by the index that stands for * in a name."""
-    pattern = re.escape(name).replace(r"\*", r"(\d+)")
-    found = {int(m[1]): shape for key, shape in shapes.items() if (m := re.fullmatch(pattern, key))}
-    for index, shape in found.items():
-        if len(shape) != ndim or 0 in shape:
-            raise SCEditError(
-                f"{name.replace('*', str(index))} has shape {shape}, expected {ndim} sizes "
-                "above 0; this is no SCEdit tuner, or a damaged one"
-            )
-    return found
-
-
-def _canonical_tensors(tensors: Mapping[str, Tensor], detected: DetectedFormat) -> dict[str, Tensor]:
-    return {detected.canonical(key): tensor for key, tensor in tensors.items()}
 
 
 def _check_keys(spec: TunerSpec, state_dict: Mapping[str, Tensor], detected: DetectedFormat) -> None:
     """Compare with the tuners these sizes make: every tensor there, none left over, each of its shape."""
-    expected = build_tuners(spec, device=torch.device("meta")).state_dict()
+    expected = build_tuners(spec, operations=Unset, device=torch.device("meta")).state_dict()
     partial = {
-        re.sub(r"(down|up)\.(weight|bias)$", "down.weight", key) for key in state_dict if "tuners." in key
+        re.sub(r"(down|mid|up)\.(weight|bias)$", "down.weight", key) for key in state_dict if "tuners." in key
     }
     missing = sorted((expected.keys() | partial) - state_dict.keys())
     if missing:
@@ -212,16 +170,34 @@ def _check_keys(spec: TunerSpec, state_dict: Mapping[str, Tensor], detected: Det
             )
 
 
-def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
-    for key, tensor in tensors.items():
+def _check_tensors(raw: TensorFile) -> None:
+    """Refuse what would cost more than the file's size to look at, and numbers that no layer works with."""
+    if len(raw.tensors) > _MOST_TENSORS:
+        raise SCEditError(
+            f"holds {len(raw.tensors)} tensors, the largest tuner has fewer than {_MOST_TENSORS}; choose a "
+            "file trained with SCEdit"
+        )
+    for key, tensor in raw.tensors.items():
         is_plain = tensor.layout == torch.strided and not tensor.is_meta
-        if tensor.dtype not in _DTYPES or not is_plain:
+        if tensor.dtype not in (*_DTYPES, *_STORED_DTYPES) or not is_plain:
             found = tensor.dtype if is_plain else "sparse or no"
             raise SCEditError(
-                f"{key} holds {found} numbers, expected plain floating point of 16, 32 or 64 bits; "
+                f"{shown(key)} holds {found} numbers, expected plain floating point of 8, 16, 32 or 64 bits; "
                 "convert the file, or choose another"
             )
-        if not bool(torch.isfinite(tensor).all()):
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in raw.tensors.values())
+    if claimed > raw.path.stat().st_size:
+        raise SCEditError(
+            f"claims {claimed} bytes of weights in a file of {raw.path.stat().st_size}; it is damaged, get "
+            "it again"
+        )
+
+
+def _check_finite(tensors: Mapping[str, Tensor]) -> None:
+    for key, tensor in tensors.items():
+        numbers = tensor.float() if tensor.dtype in _STORED_DTYPES else tensor
+        # one pass without a copy: NaN and infinity both reach an end of the range
+        if numbers.numel() and not all(map(math.isfinite, map(float, torch.aminmax(numbers)))):
             raise SCEditError(
                 f"{key} holds NaN or infinite weights: its training diverged or the file is damaged; "
                 "use an earlier save of it"
@@ -233,7 +209,9 @@ def _stated_strides(raw: TensorFile) -> tuple[int, ...] | None:
     own = raw.metadata.get("scedit.strides")
     if own is not None and re.fullmatch(r"[12](,[12])*", own):
         return tuple(map(int, own.split(",")))
-    flags = raw.config.get("INPUT_DOWN_FLAG")
+    # published files wrap the settings in CONTROL_MODEL, the trainer does not
+    settings = raw.config.get("CONTROL_MODEL", raw.config)
+    flags = settings.get("INPUT_DOWN_FLAG") if isinstance(settings, dict) else None
     if isinstance(flags, list) and all(isinstance(flag, bool) for flag in flags):
         return tuple(2 if flag else 1 for flag in reversed(flags))
     return None

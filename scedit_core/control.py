@@ -128,7 +128,7 @@ class CSCTunerSet(nn.Module):
         if spec.hint is None:
             raise SCEditError("a CSC-Tuner needs the sizes of its hint encoder, but the spec has none")
         self.spec = spec
-        self.tuners = make_tuners(spec, operations=operations, device=device, dtype=dtype)
+        self.tuners = make_tuners(spec, spec.channels, operations=operations, device=device, dtype=dtype)
         self.hint_encoder = HintEncoder(spec.hint, operations=operations, device=device, dtype=dtype)
 
     def delta(self, block: int, skip: Tensor, hint: Tensor) -> Tensor:

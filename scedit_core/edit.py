@@ -97,7 +97,7 @@ def edit_skip(
     style, controls = skip, None
     for prepared in edits:
         tuners = prepared.edit.tuners
-        if block not in tuners.spec.channels:
+        if tuners.spec.place != "skip" or block not in tuners.spec.channels:
             continue
         if isinstance(tuners, CSCTunerSet):
             delta = _weigh(prepared, _control_delta(prepared, block, skip, latents), latents)
@@ -105,6 +105,21 @@ def edit_skip(
         else:
             style = style + _weigh(prepared, tuners.delta(block, style), latents)
     return style if controls is None else style + controls
+
+
+def edit_encoder(
+    h: Tensor, block: int, edits: Sequence[PreparedEdit], latents: Tensor | None = None
+) -> Tensor:
+    """The output `(B, C, H, W)` of an input block after the edits of the encoder, one on the other's result.
+
+    It goes on to the next input block as well as to the skip. `latents` as for edit_skip.
+    """
+    for prepared in edits:
+        tuners = prepared.edit.tuners
+        is_tuned = tuners.spec.place == "encoder" and block in tuners.spec.channels
+        if is_tuned and isinstance(tuners, SCTunerSet):
+            h = h + _weigh(prepared, tuners.delta(block, h), latents)
+    return h
 
 
 def _control_delta(prepared: PreparedEdit, block: int, skip: Tensor, latents: Tensor | None) -> Tensor:

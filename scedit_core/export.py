@@ -59,6 +59,10 @@ def published_files(tuners: SCTunerSet | CSCTunerSet) -> dict[str, bytes]:
             f"the authors' layout knows adapters alone, this tuner's op is '{spec.op}'; save it in "
             "the SCEdit layout"
         )
+    if spec.place != "skip":
+        raise SCEditError(
+            "the authors' layout has no place for tuners of the encoder; save this one in the SCEdit layout"
+        )
     state = tuners.state_dict()
     if spec.hint is None:
         return {

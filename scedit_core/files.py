@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import struct
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,118 +16,194 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .errors import SCEditError
+from .errors import SCEditError, shown
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
 # File names that the authors' tools write; a published folder holds one of them, often one folder deeper.
-PUBLISHED_NAMES = ("adapter_model.safetensors", "adapter_model.bin", "pytorch_model.bin")
+PUBLISHED_NAMES = (
+    "adapter_model.safetensors",
+    "adapter_model.bin",
+    "pytorch_model.bin",
+    "pytorch_scedit_weights.safetensors",
+)
 
 # Reached through torch: scanners flag any import of pickle, and this is only the name of an error.
 _Refused = torch.serialization.pickle.UnpicklingError  # pyright: ignore[reportPrivateImportUsage]
 
-# What torch.load raises for a torn file, by where it was torn: OSError where the directory of the zip is cut,
-# struct.error and AssertionError in files older than the zip layout.
+_OURS = "SCETuning"
+_MOST_JSON = 1_000_000  # the authors' settings have some 500 bytes
+
+# What torch.load raises for a torn file, by where it was torn: OSError and BadZipFile where the directory of
+# the zip is cut, struct.error and AssertionError in files older than the zip layout; MemoryError and
+# OverflowError where a length is damaged.
 _TORN_PICKLE = (
     AssertionError,
     AttributeError,
     EOFError,
     IndexError,
     KeyError,
+    MemoryError,
     OSError,
+    OverflowError,
     RuntimeError,
     TypeError,
     ValueError,
     struct.error,
+    zipfile.BadZipFile,
 )
 
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a weight file holds; `metadata` is its own (safetensors only), `config` the JSON beside it."""
+    """What a weight file holds; `metadata` is its own (safetensors only), `config` the JSON beside it.
+
+    `notes` say what was chosen where there was more than one thing to read.
+    """
 
     path: Path
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
     config: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
-def published_weights(folder: Path) -> Path | None:
-    """The weight file of a folder as the authors publish or train them, or None if it is no such folder."""
-    deeper = sorted(child for child in folder.iterdir() if child.is_dir())
-    candidates = (place / name for place in (folder, *deeper) for name in PUBLISHED_NAMES)
-    return next((file for file in candidates if file.is_file() and _is_ours(file.parent)), None)
+def published_weights(folder: Path) -> list[Path]:
+    """The weight files of SCEdit tuners in a folder as the authors publish or train them, one per adapter."""
+    found = []
+    for place in _places(folder):
+        file = next((place / name for name in PUBLISHED_NAMES if (place / name).is_file()), None)
+        if file is not None and _swift_type(place) == _OURS:
+            found.append(file)
+    return found
 
 
-def _is_ours(folder: Path) -> bool:
-    """False for an adapter of another kind that lies beside a tuner, such as the authors' 1_SwiftLoRA."""
-    swift_type = _read_json(folder / "adapter_config.json").get("swift_type", "SCETuning")
-    return swift_type == "SCETuning"
+def _places(folder: Path) -> list[Path]:
+    """A folder and those in it, where adapters may lie."""
+    try:
+        return [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
+    except OSError as error:
+        raise SCEditError(
+            f"the folder '{shown(folder.name)}' cannot be read ({error.strerror}); check its permissions"
+        ) from error
+
+
+def _swift_type(folder: Path) -> str:
+    """What kind of adapter swift says it is; a folder without a word on it is taken for a tuner's."""
+    return str(_read_json(folder / "adapter_config.json").get("swift_type", _OURS))
+
+
+def _others(folder: Path) -> str:
+    """The adapters of other kinds in a folder, such as the authors' 1_SwiftLoRA, for a sentence."""
+    kinds = {place.name: _swift_type(place) for place in _places(folder)[1:]}
+    return ", ".join(f"{shown(name)} ({shown(kind)})" for name, kind in kinds.items() if kind != _OURS)
+
+
+def _chosen(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """The tuner that a folder stands for, and what there is to say of the others in it."""
+    found, others = published_weights(folder), _others(folder)
+    if not found:
+        rest = f"; it holds {others}, which no SCEdit node reads" if others else ""
+        raise SCEditError(
+            f"'{shown(folder.name)}' is a folder without tuner weights; expected "
+            f"{' or '.join(PUBLISHED_NAMES)} in it or in a folder inside it, such as 0_SwiftSCETuning; copy "
+            f"the whole published folder{rest}"
+        )
+    notes = [f"{others} beside it was left alone: it is no SCEdit tuner"] if others else []
+    if len(found) > 1:
+        first, *more = (shown(file.parent.name) for file in found)
+        notes.append(
+            f"the folder holds several tuners; '{first}' is used, choose {' or '.join(more)} in it "
+            "for another"
+        )
+    return found[0], tuple(notes)
 
 
 def read_tensors(path: Path) -> TensorFile:
     """Read a weight file, or the one in a published folder, without running any code that it may hold."""
-    file = path
-    if path.is_dir():
-        found = published_weights(path)
-        if found is None:
-            raise SCEditError(
-                f"'{path.name}' is a folder without tuner weights; expected {' or '.join(PUBLISHED_NAMES)} "
-                "in it or in a folder inside it, such as 0_SwiftSCETuning; copy the whole published folder"
-            )
-        file = found
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise SCEditError(
+            f"the name {shown(path.name)} is no text in UTF-8; rename the file or folder"
+        ) from error
+    file, notes = _chosen(path) if path.is_dir() else (path, ())
     if not file.is_file():
-        raise SCEditError(f"'{path.name}' is no file or folder; choose a tuner file that exists")
+        raise SCEditError(f"'{shown(path.name)}' is no file or folder; choose a tuner file that exists")
     is_safetensors = file.suffix.lower() == ".safetensors"
     tensors, metadata = _read_safetensors(file) if is_safetensors else (_read_pickle(file), {})
-    return TensorFile(file, tensors, metadata, _read_control_config(file.parent / "configuration.json"))
+    config = _read_json(file.parent / "configuration.json")
+    return TensorFile(file, tensors, metadata, config, notes)
 
 
 def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors that stay in the file until they are used: it is mapped into memory."""
     try:
         with safe_open(file, framework="pt") as opened:
             return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise SCEditError(
-            f"'{file.name}' is no whole safetensors file ({error}); it may be truncated, get it again"
+            f"'{shown(file.name)}' is no whole safetensors file ({shown(str(error))}); it may be truncated, "
+            "get it again"
         ) from error
 
 
 def _read_pickle(file: Path) -> dict[str, Tensor]:
+    is_archive = _is_archive(file)
     try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        is_plain = not is_archive or _is_stored(file)
+        # an archive stays in the file until it is used, the older kinds are read as a whole
+        loaded = is_plain and torch.load(file, map_location="cpu", weights_only=True, mmap=is_archive)
     except _Refused as error:
         raise SCEditError(
-            f"'{file.name}' was refused: it is truncated or holds more than tensors, which could run code; "
-            "get it from its author again, if possible as safetensors"
+            f"'{shown(file.name)}' was refused: it is truncated or holds more than tensors, which could run "
+            "code; get it from its author again, if possible as safetensors"
         ) from error
     except _TORN_PICKLE as error:
         raise SCEditError(
-            f"'{file.name}' is no whole PyTorch weight file ({type(error).__name__}); it may be truncated, "
-            "get it again"
+            f"'{shown(file.name)}' is no whole PyTorch weight file ({type(error).__name__}); it may be "
+            "truncated, get it again"
         ) from error
+    if not is_plain:
+        raise SCEditError(
+            f"'{shown(file.name)}' was refused: it is a compressed archive or unpacks to more than its size, "
+            "which no weight file does; get it from its author again, if possible as safetensors"
+        )
     if not isinstance(loaded, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
     ):
-        raise SCEditError(f"'{file.name}' holds no plain dictionary of tensors; it is not an SCEdit tuner")
+        raise SCEditError(
+            f"'{shown(file.name)}' holds no plain dictionary of tensors; it is not an SCEdit tuner"
+        )
     return loaded
 
 
-def _read_control_config(file: Path) -> dict[str, Any]:
-    """Settings of a controller: published files wrap them in CONTROL_MODEL, the trainer does not."""
-    settings = _read_json(file)
-    wrapped = settings.get("CONTROL_MODEL", settings)
-    return wrapped if isinstance(wrapped, dict) else {}
+def _is_archive(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(4) == b"PK\x03\x04"
+    except PermissionError as error:
+        raise SCEditError(f"'{shown(file.name)}' cannot be read; check its permissions") from error
+
+
+def _is_stored(file: Path) -> bool:
+    """True for an archive that unpacks to no more than its own size; torch.save compresses nothing."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    is_plain = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    return is_plain and sum(entry.file_size for entry in entries) <= file.stat().st_size
 
 
 def _read_json(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
+        if file.stat().st_size > _MOST_JSON:
+            raise ValueError(f"{file.stat().st_size} bytes are no settings")
         settings = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise SCEditError(
-            f"'{file.name}' beside the tuner is not JSON ({error}); get it again with its tuner"
+            f"'{file.name}' beside the tuner is not JSON ({shown(str(error))}); get it again with its tuner"
         ) from error
     return settings if isinstance(settings, dict) else {}
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .errors import SCEditError
-from .unet import SkipLayout, family_name
+from .unet import SkipLayout, family_name, family_names
 
-TunerOp = Literal["adapter", "conv", "lora"]
+TunerOp = Literal["adapter", "conv", "lora", "mlp"]
+Place = Literal["skip", "encoder"]
 
 # Widths between the seven convs that bring an RGB hint to latent size (paper, Fig. 4c), before their ratio.
 _STEM_WIDTHS = (16, 16, 32, 32, 96, 96)
@@ -104,7 +105,11 @@ class EncoderSize:
 class TunerSpec:
     """Kind and sizes of a tuner set. `channels[block]` and `ranks[block]` exist for the tuned blocks only.
 
-    `op` is the form of each tuner: an adapter (the paper's choice), its variant with 3x3 convs, or LoRA's.
+    `op` is the form of each tuner: an adapter (the paper's choice), its variant with 3x3 convs, LoRA's, or
+    scedit-pytorch's of three layers. `base` is the family it was trained on, if its file says so.
+
+    Tuners of `place` "encoder" edit what the encoder passes on, not only skips (ms-swift's encoder mode);
+    their blocks are input blocks, and those of `after_resnet` must have no attention after their resnet.
     """
 
     kind: Literal["sc", "csc"]
@@ -112,6 +117,9 @@ class TunerSpec:
     ranks: Mapping[int, int]
     hint: HintSpec | None = None
     op: TunerOp = "adapter"
+    place: Place = "skip"
+    after_resnet: frozenset[int] = frozenset()
+    base: str | None = None
 
     @classmethod
     def sc(
@@ -157,24 +165,53 @@ class TunerSpec:
         hint = HintSpec.for_layout(layout, encoder or EncoderSize(), chosen)
         return cls("csc", tuners.channels, tuners.ranks, hint, op)
 
-    def describe(self) -> str:
-        """Skip widths as a reader would write them, with the U-Net family where they name one."""
+    @property
+    def families(self) -> list[str]:
+        """The U-Net families that these tuners fit; empty if we know none of this size."""
         count = len(self.hint.features) if self.hint else None
-        widths = tuple(self.channels[block] for block in sorted(self.channels))
-        contiguous = sorted(self.channels) == list(range(len(widths)))
-        shown = str(widths) if contiguous else str({b: self.channels[b] for b in sorted(self.channels)})
-        family = family_name(self.channels, count or (len(widths) if contiguous else None))
-        return f"{shown} ({family})" if family else shown
+        names = family_names(self.channels, count, from_input=self.place == "encoder")
+        return [self.base] if self.base and any(self.base in name for name in names) else names
+
+    def describe(self) -> str:
+        """Skip widths as a reader would write them, with the U-Net families that have them."""
+        widths = {block: self.channels[block] for block in sorted(self.channels)}
+        is_whole = self.place == "skip" and list(widths) == list(range(len(widths)))
+        shown = str(tuple(widths.values())) if is_whole else str(widths)
+        return f"{shown} ({' or '.join(self.families)})" if self.families else shown
 
     def check_fits(self, layout: SkipLayout, name: str) -> None:
         """Raise SCEditError, naming both skip lists, if this tuner was made for another U-Net."""
-        count = len(layout.channels)
-        fits = all(block < count and layout.channels[block] == w for block, w in self.channels.items())
-        if not fits or (self.hint is not None and len(self.hint.features) != count):
+        skips = layout.channels if self.place == "skip" else layout.channels[::-1]
+        fits = all(block < len(skips) and skips[block] == w for block, w in self.channels.items())
+        if self.hint is not None:
+            fits = fits and len(self.hint.features) == len(skips)
+        if not fits or (self.base and layout.base and self.base != layout.base):
+            raise SCEditError(self._misfit(self._of(layout, skips), name))
+        self._check_places(layout, name)
+
+    def _misfit(self, model: TunerSpec, name: str) -> str:
+        made, has = self.describe(), model.describe()
+        if self.place == "encoder":
+            return (
+                f"'{name}' was made for a U-Net with input blocks {made}, but this model has input blocks "
+                f"{has}; load the checkpoint it was trained on, or a tuner made for this one"
+            )
+        return (
+            f"'{name}' was made for a U-Net with skips {made}, but this model has skips {has}; load the "
+            "checkpoint it was trained on, or a tuner made for this one"
+        )
+
+    def _of(self, layout: SkipLayout, skips: tuple[int, ...]) -> TunerSpec:
+        """A spec that describes a model as this one describes a tuner."""
+        channels = dict(enumerate(skips))
+        return TunerSpec("sc", channels, channels, place=self.place, base=layout.base)
+
+    def _check_places(self, layout: SkipLayout, name: str) -> None:
+        lost = sorted(self.after_resnet & layout.attention)
+        if lost:
             raise SCEditError(
-                f"'{name}' was made for a U-Net with skips {self.describe()}, but this model has skips "
-                f"{TunerSpec.sc(layout).describe()}; load the checkpoint it was trained on, or a tuner "
-                "made for this one"
+                f"'{name}' edits input blocks {lost} between their resnet and their attention, where ComfyUI "
+                "lets nothing in; use a tuner that was trained on the attentions or on the skips"
             )
         if self.hint is not None and self.hint.strides != layout.strides:
             raise SCEditError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,6 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .spec import TunerOp, TunerSpec
+
+
+class Unset:
+    """Layers of torch whose weights are not set when they are made, because a file brings them at once."""
+
+    class Linear(nn.Linear):
+        """A linear layer."""
+
+        def reset_parameters(self) -> None:
+            """Leave the weights as they are."""
+
+    class Conv2d(nn.Conv2d):
+        """A convolution."""
+
+        def reset_parameters(self) -> None:
+            """Leave the weights as they are."""
 
 
 class SCTuner(nn.Module):
@@ -85,30 +103,66 @@ class LoRASCTuner(nn.Module):
         return self.up(self.down(x.movedim(1, -1))).movedim(-1, 1)
 
 
+class MLPSCTuner(nn.Module):
+    """The adapter with a third linear layer between its two (scedit-pytorch's SCTunerLinearLayer2)."""
+
+    def __init__(
+        self,
+        channels: int,
+        rank: int,
+        *,
+        operations: Any = nn,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.down = operations.Linear(channels, rank, device=device, dtype=dtype)
+        self.mid = operations.Linear(rank, rank, device=device, dtype=dtype)
+        self.up = operations.Linear(rank, channels, device=device, dtype=dtype)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
+        x = x.movedim(1, -1)  # (B, H, W, C)
+        return self.up(F.gelu(self.mid(F.gelu(self.down(x))))).movedim(-1, 1)
+
+
 _TUNER_OF_OP: dict[TunerOp, type[nn.Module]] = {
     "adapter": SCTuner,
     "conv": ConvSCTuner,
     "lora": LoRASCTuner,
+    "mlp": MLPSCTuner,
 }
 
 
 def make_tuners(
-    spec: TunerSpec, *, operations: Any, device: torch.device | None, dtype: torch.dtype | None
+    spec: TunerSpec,
+    blocks: Iterable[int],
+    *,
+    operations: Any,
+    device: torch.device | None,
+    dtype: torch.dtype | None,
 ) -> nn.ModuleDict:
-    """One tuner per tuned block, of the spec's op, keyed by the block's number."""
+    """One tuner per block, of the spec's op, keyed by the block's number."""
     kind = _TUNER_OF_OP[spec.op]
     return nn.ModuleDict(
         {
             str(block): kind(
                 spec.channels[block], spec.ranks[block], operations=operations, device=device, dtype=dtype
             )
-            for block in sorted(spec.channels)
+            for block in sorted(blocks)
         }
     )
 
 
 class SCTunerSet(nn.Module):
-    """The SC-Tuners of one file: one tuner or none per output block."""
+    """The SC-Tuners of one file: one tuner or none per output block.
+
+    Those of place "encoder" edit what input blocks pass on, to the next block and to their skip:
+    `resnet_tuners` were trained on the output of a resnet, `input_tuners` on that of a whole input block,
+    which is the same where no attention follows the resnet.
+    """
 
     def __init__(
         self,
@@ -120,8 +174,17 @@ class SCTunerSet(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.tuners = make_tuners(spec, operations=operations, device=device, dtype=dtype)
+        made = partial(make_tuners, spec, operations=operations, device=device, dtype=dtype)
+        if spec.place == "skip":
+            self.tuners = made(spec.channels)
+        else:
+            self.input_tuners = made(spec.channels.keys() - spec.after_resnet)
+            self.resnet_tuners = made(spec.after_resnet)
 
-    def delta(self, block: int, skip: Tensor) -> Tensor:
-        """What this set adds to the skip `(B, C, H, W)` of a tuned block, before strength (Eq. 5)."""
-        return self.tuners[str(block)](skip)
+    def delta(self, block: int, x: Tensor) -> Tensor:
+        """What this set adds to a tuned block's `(B, C, H, W)`, before strength (Eq. 5)."""
+        if self.spec.place == "skip":
+            tuners = self.tuners
+        else:
+            tuners = self.resnet_tuners if block in self.spec.after_resnet else self.input_tuners
+        return tuners[str(block)](x)

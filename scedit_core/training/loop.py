@@ -157,6 +157,10 @@ def train(
 def _check(tuners: Sequence[SCTunerSet | CSCTunerSet], data: TrainingSet, config: TrainConfig) -> None:
     if not tuners:
         raise SCEditError("there is nothing to train: no tuner was given")
+    if any(one.spec.place != "skip" for one in tuners):
+        raise SCEditError(
+            "a tuner of the encoder cannot be trained here, only tuners of skips; start from another, or anew"
+        )
     controls = sum(isinstance(one, CSCTunerSet) for one in tuners)
     hints = len(data.examples[0].hints)
     if hints != controls:

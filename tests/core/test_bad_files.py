@@ -262,9 +262,9 @@ DAMAGED = {
     ),
     "whole numbers": (SC | {f"{DOWN}.weight": WEIGHT.int()}, [f"{DOWN}.weight", "int32", "floating point"]),
     "complex": (SC | {f"{DOWN}.weight": WEIGHT + 0j}, ["complex64", "floating point"]),
-    "8 bits": (
-        SC | {f"{DOWN}.weight": WEIGHT.to(torch.float8_e4m3fn)},
-        ["float8_e4m3fn", "16, 32 or 64 bits"],
+    "powers of two": (
+        SC | {f"{DOWN}.weight": WEIGHT.abs().to(torch.float8_e8m0fnu)},
+        ["float8_e8m0fnu", "8, 16, 32 or 64 bits"],
     ),
     "sparse": (SC | {f"{DOWN}.weight": WEIGHT.to_sparse()}, [f"{DOWN}.weight", "sparse"]),
     "meta": (SC | {f"{DOWN}.weight": WEIGHT.to("meta")}, [f"{DOWN}.weight", "sparse or no numbers"]),
@@ -352,4 +352,5 @@ def test_a_folder_without_a_tuner_is_refused(files, words, tmp_path):
 @pytest.mark.parametrize("name", ["gone.bin", "gone.safetensors", "gone", "tuner.bin/inside", "nul\0.bin"])
 def test_a_path_where_nothing_is_is_refused(name, tmp_path):
     torch.save(SC, tmp_path / "tuner.bin")
-    assert "is no file or folder; choose a tuner file that exists" in refusal(tmp_path / name)
+    shown = Path(name).name.replace("\0", r"\x00")
+    assert "is no file or folder; choose a tuner file that exists" in refusal(tmp_path / name, shown)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from scedit_core import (
     save_checkpoint,
 )
 from scedit_core.files import read_tensors
+from scedit_core.formats import detect_format
 from scedit_core.spec import StemSize
 
 # levels of unequal depth: the widths alone do not tell where this U-Net halves
@@ -197,3 +199,60 @@ def test_a_saved_tuner_edits_as_before(kind, tmp_path):
     prepared = [prepare_edit(SkipEdit(each, hint=hint), 8, 8, skip) for each in (tuners, loaded)]
     first, second = (edit_skip(skip, 0, [edit]) for edit in prepared)
     assert torch.equal(first, second)
+
+
+def test_a_folder_of_several_adapters_says_which_is_used_and_what_is_left_alone(golden, tmp_path):
+    style = dict(read_tensors(golden.tuner("sc_full")).tensors)
+    for name, kind in (("0_Style", "SCETuning"), ("1_SwiftLoRA", "LORA"), ("2_Style", "SCETuning")):
+        write_adapter(tmp_path / "styles" / name, kind, style)
+    notes = read_checkpoint(tmp_path / "styles").notes
+    assert notes == (
+        "1_SwiftLoRA (LORA) beside it was left alone: it is no SCEdit tuner",
+        "the folder holds several tuners; '0_Style' is used, choose 2_Style in it for another",
+    )
+    assert read_checkpoint(tmp_path / "styles" / "2_Style").notes == ()
+    shutil.rmtree(tmp_path / "styles" / "0_Style")
+    shutil.rmtree(tmp_path / "styles" / "2_Style")
+    with pytest.raises(SCEditError, match=r"it holds 1_SwiftLoRA \(LORA\), which no SCEdit node reads"):
+        read_checkpoint(tmp_path / "styles")
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2], ids=str)
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_eight_bit_weights_are_used_as_bfloat16_which_holds_them_exactly(golden, dtype, suffix, tmp_path):
+    stored = {key: t.to(dtype) for key, t in read_tensors(golden.tuner("sc_r01")).tensors.items()}
+    file = tmp_path / f"stored.{suffix}"
+    save_file(stored, file) if suffix == "safetensors" else torch.save(stored, file)
+    tuners = load_checkpoint(file)
+    wanted = {detect_format(stored).canonical(key): tensor for key, tensor in stored.items()}
+    for key, tensor in tuners.state_dict().items():
+        assert tensor.dtype == torch.bfloat16
+        assert torch.equal(tensor.float(), wanted[key].float())
+    assert tuners.delta(0, torch.randn(1, 96, 2, 2, dtype=torch.bfloat16)).isfinite().all()
+
+
+def test_numbers_of_several_widths_are_used_at_the_widest(golden, tmp_path):
+    mixed = dict(read_tensors(golden.tuner("sc_r01")).tensors)
+    first = next(iter(mixed))
+    mixed[first] = mixed[first].half()
+    save_file(mixed, tmp_path / "mixed.safetensors")
+    tuners = load_checkpoint(tmp_path / "mixed.safetensors")
+    assert {weights.dtype for weights in tuners.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_weights_stay_in_the_mapped_file(suffix, tmp_path):
+    file = tmp_path / f"tuner.{suffix}"
+    if suffix == "bin":
+        torch.save(fresh("sc").state_dict(), file)
+    else:
+        save_checkpoint(fresh("sc"), file)
+    tuners = load_checkpoint(file)
+    maps = Path("/proc/self/maps")
+    if maps.is_file():  # elsewhere there is no way to see it
+        assert str(file) in maps.read_text()
+    with torch.no_grad():  # a write goes to a copy of the page, never to the file
+        before = file.read_bytes()
+        for weights in tuners.parameters():
+            weights.add_(1)
+    assert file.read_bytes() == before

@@ -1,0 +1,131 @@
+"""Time and memory of loading a controller of some 400 MB, against safetensors.torch.load_file.
+
+    python dev.py bench load_cost [--rounds 15]
+
+load_file maps the file and reads nothing: so that the two can be compared, its weights are then looked
+through once, as ours are when they are checked for NaN. Times are taken in turns in one process, as ratios
+within each round: a busy machine drifts. Peak memory is what a process of its own gains by one load, mapped
+pages of the file included, which the system takes back when it needs them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from workbench import REPOSITORY, SKIPS_SD15, load_pack
+
+WAYS = ("load_file", "load_file and a look", "read_checkpoint", "load_checkpoint", "loader node")
+
+
+def write_control(folder: Path, core: Any) -> dict[str, Path]:
+    """A CSC-Tuner of SD's size with k = 3, as safetensors and as the authors publish it."""
+    spec = core.TunerSpec.csc(core.SkipLayout.from_channels(SKIPS_SD15), encoder=core.EncoderSize(3))
+    tuners = core.build_tuners(spec)
+    for weights in tuners.parameters():
+        torch.nn.init.normal_(weights, std=0.02)
+    core.save_checkpoint(tuners, folder / "control.safetensors")
+    core.export.write_published(tuners, folder / "published")
+    return {"safetensors": folder / "control.safetensors", "bin": folder / "published"}
+
+
+def look(tensors: dict[str, torch.Tensor]) -> None:
+    """Read every number once."""
+    for tensor in tensors.values():
+        torch.aminmax(tensor)
+
+
+def ways(pack: Any, path: Path) -> dict[str, Callable[[], Any]]:
+    """The ways of loading; those of safetensors alone for a file of its own."""
+    from safetensors.torch import load_file
+
+    core, host = pack.scedit_core, pack.nodes.hosting.host_tuners
+
+    def node() -> Any:
+        checkpoint = core.read_checkpoint(path)
+        return host("control", checkpoint.spec, checkpoint.state_dict, checkpoint.metadata)
+
+    both = {"read_checkpoint": lambda: core.read_checkpoint(path), "loader node": node}
+    both["load_checkpoint"] = lambda: core.load_checkpoint(path)
+    if path.is_file():
+        both["load_file"] = lambda: load_file(path)
+        both["load_file and a look"] = lambda: look(load_file(path))
+    return both
+
+
+def memory(name: str) -> int:
+    """A figure of this process in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def peak(load: Callable[[], Any]) -> int:
+    """Bytes that this process gains at most by one load."""
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what came before
+    before = memory("VmRSS")
+    kept = load()
+    gained = memory("VmHWM") - before
+    del kept
+    return gained
+
+
+def peak_in_own_process(way: str, path: Path) -> int:
+    command = [sys.executable, __file__, "--way", way, "--path", str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    return int(run.stdout.splitlines()[-1])
+
+
+def seconds(loads: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each way in each round."""
+    taken: dict[str, list[float]] = {way: [] for way in loads}
+    for _ in range(rounds):
+        for way, load in loads.items():
+            start = time.perf_counter()
+            kept = load()
+            taken[way].append(time.perf_counter() - start)
+            del kept
+    return taken
+
+
+def report(pack: Any, kind: str, path: Path, rounds: int) -> None:
+    """Print a table of all ways for one file."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    loads = ways(pack, path)
+    taken = seconds(loads, rounds)
+    print(f"{f'{kind}, {size / 1e6:.0f} MB':32} {'ms':>8} {'ratio':>7} {'peak MB':>9} {'of size':>8}")
+    for way in (way for way in WAYS if way in loads):
+        base = taken.get("load_file and a look")
+        ratio = statistics.median(a / b for a, b in zip(taken[way], base, strict=True)) if base else 0
+        gained = peak_in_own_process(way, path)
+        print(
+            f"{way:32} {1000 * statistics.median(taken[way]):8.1f} {f'{ratio:7.2f}' if base else '':7}"
+            f" {gained / 1e6:9.1f} {gained / size:8.2f}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    pack = load_pack()
+    if arguments.way:
+        print(peak(ways(pack, arguments.path)[arguments.way]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, path in write_control(Path(folder), pack.scedit_core).items():
+            report(pack, kind, path, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

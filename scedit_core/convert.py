@@ -1,0 +1,62 @@
+"""Any tuner file to this pack's safetensors or to the authors' published layout; no number changes.
+
+python -m scedit_core.convert SOURCE TARGET [--layout SCEdit|scepter]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from .checkpoint import Checkpoint, build_tuners, read_checkpoint, save_checkpoint
+from .describe import sha256
+from .errors import SCEditError
+from .export import write_published
+
+OWN, PUBLISHED = "SCEdit", "scepter"
+LAYOUTS = (OWN, PUBLISHED)
+
+
+def convert(source: Path, target: Path, layout: str = OWN) -> Checkpoint:
+    """Write what `source` holds to a file (SCEdit) or a folder (scepter); what was read is returned.
+
+    Tensors keep every byte. Raises SCEditError for what cannot be read, and for tuners that the layout asked
+    for has no place for.
+    """
+    checkpoint = read_checkpoint(source)
+    tuners = build_tuners(checkpoint.spec, device=torch.device("meta"))
+    tuners.load_state_dict(dict(checkpoint.state_dict), assign=True)
+    if layout == PUBLISHED:
+        write_published(tuners, target)
+    else:
+        save_checkpoint(tuners, target, {**_origin(checkpoint), **checkpoint.metadata})
+    return checkpoint
+
+
+def _origin(checkpoint: Checkpoint) -> dict[str, str]:
+    """Where a converted file comes from, for its metadata."""
+    return {"scedit.converted_from": checkpoint.format_name, "scedit.source_sha256": sha256(checkpoint.path)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Convert one file from the command line; 1 if it cannot be done."""
+    description = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(prog="python -m scedit_core.convert", description=description)
+    parser.add_argument("source", type=Path, help="tuner file or published folder")
+    parser.add_argument("target", type=Path, help="file to write, or folder for the layout scepter")
+    parser.add_argument("--layout", choices=LAYOUTS, default=OWN)
+    options = parser.parse_args(arguments)
+    try:
+        checkpoint = convert(options.source, options.target, options.layout)
+    except SCEditError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{checkpoint.format_name} -> {options.layout}: {options.target}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
