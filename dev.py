@@ -5,6 +5,7 @@
     python dev.py serve          start ComfyUI with this pack, to open in a browser
     python dev.py lint           ruff and pyright
     python dev.py bench NAME     run a script of benchmarks/; further ARGS go to it
+    python dev.py train-sandbox  train a miniature model and its tuners on drawn scenes (two hours)
 
 Packages go to .venv, ComfyUI and everything it writes to .comfyui; both may be deleted at any time. The
 ComfyUI used is the one of --comfyui or COMFYUI_PATH, else the one in whose custom_nodes folder we are, else a
@@ -401,6 +402,16 @@ def bench(progress: Progress, options: argparse.Namespace) -> int:
     return run_in_foreground([venv_program("python"), script, *arguments], environment)
 
 
+def train_sandbox(progress: Progress, options: argparse.Namespace) -> int:
+    comfyui = prepare_all(progress, options.comfyui)
+    places = ["--comfyui", comfyui, "--work", WORK / "training", "--models", WORK / "trained"]
+    status = 0
+    for script, title in (("train_base.py", "Checkpoint"), ("train_tuners.py", "Tuners")):
+        progress.begin(f"{title} of the sandbox")
+        status = status or run_in_foreground([venv_program("python"), SANDBOX / script, *places])
+    return status
+
+
 def lint(progress: Progress, _options: argparse.Namespace) -> int:
     prepare_tools(progress)
     progress.begin("ruff and pyright")
@@ -411,7 +422,14 @@ def lint(progress: Progress, _options: argparse.Namespace) -> int:
     return int(failed)
 
 
-COMMANDS = {"demo": (demo, 6), "test": (test, 6), "serve": (serve, 6), "lint": (lint, 3), "bench": (bench, 6)}
+COMMANDS = {
+    "demo": (demo, 6),
+    "test": (test, 6),
+    "serve": (serve, 6),
+    "lint": (lint, 3),
+    "bench": (bench, 6),
+    "train-sandbox": (train_sandbox, 8),
+}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
