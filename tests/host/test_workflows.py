@@ -1,4 +1,4 @@
-"""The bundled workflows, executed by a real server: only the checkpoint and the photo differ."""
+"""The bundled workflows, executed by a real server at their own sizes, with files and steps for a test."""
 
 import json
 import shutil
@@ -32,6 +32,7 @@ def prompt_of(workflow, server, photo, pictures):
     """The workflow as the editor would post it, with files that are there."""
     prompt = workflow_module.to_prompt(json.loads(workflow.read_text(encoding="utf-8")), server.object_info())
     swaps = {("CheckpointLoaderSimple", "ckpt_name"): CHECKPOINT, ("LoadImage", "image"): photo}
+    swaps[("KSampler", "steps")] = 6  # at full size, which takes its time on a CPU
     swaps |= {("SCEditTrainingFolder", "folder"): pictures, ("SCEditTrainingFolder", "resolution"): 128}
     swaps |= {(node, widget): value for node in _TRAINING for widget, value in SHORT.items()}
     present = {node["class_type"] for node in prompt.values()}
