@@ -6,9 +6,10 @@ from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
 from .compose import SCEditApplyConditions, SCEditComposeConditions, SCEditCondition
 from .convert import SCEditConvertTuner
 from .dataset import SCEditTrainingFolder
+from .detectors import SCEditDepth, SCEditHED, SCEditPose, SCEditSegmentation
 from .info import SCEditTunerInfo
 from .load import SCEditLoadCSCTuner, SCEditLoadSCTuner
-from .paths import register_tuner_folder
+from .paths import register_annotator_folder, register_tuner_folder
 from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage
 from .save import SCEditSaveTuner
 from .train import SCEditTrainCSCTuner, SCEditTrainSCTuner
@@ -26,6 +27,10 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditCanny,
     SCEditColor,
     SCEditMaskedImage,
+    SCEditHED,
+    SCEditDepth,
+    SCEditPose,
+    SCEditSegmentation,
     SCEditTrainingFolder,
     SCEditTrainSCTuner,
     SCEditTrainCSCTuner,
@@ -37,8 +42,9 @@ class SCEditExtension(ComfyExtension):
     """What ComfyUI asks for when it loads the pack."""
 
     async def on_load(self) -> None:
-        """Make the tuner folder known before any node lists it."""
+        """Make the model folders known before any node lists them."""
         register_tuner_folder()
+        register_annotator_folder()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """All nodes of the pack."""

@@ -56,3 +56,28 @@ def tuner_name() -> io.Combo.Input:
         tooltip="A tuner file or published folder in models/scedit (or a path given for 'scedit' in "
         "extra_model_paths.yaml). Kind and sizes are read from the file.",
     )
+
+
+def resolution(default: int = 0) -> io.Int.Input:
+    """At which size a net looks at a picture."""
+    return io.Int.Input(
+        "resolution",
+        default=default,
+        min=0,
+        max=4096,
+        step=64,
+        optional=True,
+        tooltip="Short side in pixels at which the net looks at the picture; 0 means the picture's own. The "
+        "hint keeps the picture's size. Lower finds coarser things and takes less memory.",
+    )
+
+
+def download() -> io.Boolean.Input:
+    """Whether the node may fetch weights that are missing."""
+    return io.Boolean.Input(
+        "download",
+        default=False,
+        optional=True,
+        tooltip="Fetch the weights once from Hugging Face if they are not on this computer. Off, the node "
+        "never goes online.",
+    )

@@ -15,6 +15,7 @@ from ..scedit_core.errors import shown
 from ..scedit_core.files import PUBLISHED_NAMES, WEIGHT_SUFFIXES
 
 FOLDER_KEY = "scedit"
+ANNOTATOR_KEY = "scedit_annotators"
 
 _SOURCES = (
     "the published ones are on ModelScope (iic/scepter_scedit) and on Hugging Face "
@@ -32,19 +33,45 @@ _log = logging.getLogger(__name__)
 
 def register_tuner_folder() -> None:
     """Add models/scedit, beside any path that the user's extra_model_paths.yaml gave this key."""
-    folder = str(own_folder())
-    folder_paths.add_model_folder_path(FOLDER_KEY, folder)
-    paths, suffixes = folder_paths.folder_names_and_paths[FOLDER_KEY]
-    folder_paths.folder_names_and_paths[FOLDER_KEY] = (paths, {*suffixes, *WEIGHT_SUFFIXES})
+    _register(FOLDER_KEY, own_folder())
+
+
+def register_annotator_folder() -> None:
+    """Add models/scedit_annotators, for the weights of hint nodes, likewise."""
+    _register(ANNOTATOR_KEY, annotator_folder())
+
+
+def _register(key: str, folder: Path) -> None:
+    folder_paths.add_model_folder_path(key, str(folder))
+    paths, suffixes = folder_paths.folder_names_and_paths[key]
+    folder_paths.folder_names_and_paths[key] = (paths, {*suffixes, *WEIGHT_SUFFIXES})
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        _log.warning("SCEdit: could not make the tuner folder %s: %s", folder, error)
+        _log.warning("SCEdit: could not make the folder %s: %s", folder, error)
 
 
 def own_folder() -> Path:
     """models/scedit, where tuners are saved."""
     return Path(folder_paths.models_dir, FOLDER_KEY)
+
+
+def annotator_folder() -> Path:
+    """models/scedit_annotators, where downloads go."""
+    return Path(folder_paths.models_dir, ANNOTATOR_KEY)
+
+
+def annotator_folders() -> list[Path]:
+    """All folders for the weights of hint nodes: ours, and those of extra_model_paths.yaml."""
+    return [Path(folder) for folder in folder_paths.get_folder_paths(ANNOTATOR_KEY)]
+
+
+def preprocessor_packs() -> list[Path]:
+    """Folders in which other preprocessor packs that are installed keep such weights."""
+    packs = [
+        pack for folder in folder_paths.get_folder_paths("custom_nodes") for pack in Path(folder).glob("*")
+    ]
+    return [pack / "ckpts" for pack in sorted(packs) if "controlnet_aux" in pack.name.lower()]
 
 
 def tuner_names() -> list[str]:

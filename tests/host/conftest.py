@@ -37,6 +37,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     folder_paths.set_temp_directory(str(tmp_path_factory.mktemp("temp")))
     module = load_package(PACK, REPOSITORY)
     module.nodes.register_tuner_folder()
+    module.nodes.register_annotator_folder()
     folder_paths.add_model_folder_path("scedit", str(GOLDEN.path("tuners")))
     return module
 

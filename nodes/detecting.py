@@ -1,0 +1,166 @@
+"""Hints that a net finds: its weights looked up, kept in ComfyUI's care, and run over pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import numpy as np
+import torch
+from comfy.patcher_extension import CallbacksMP
+from torch import Tensor
+
+from ..scedit_core import SCEditError
+from ..scedit_core.annotators.depth import DEPTH_LOOK, build_depth, depth
+from ..scedit_core.annotators.download import download_weights
+from ..scedit_core.annotators.hed import HED_LOOK, build_hed, hed
+from ..scedit_core.annotators.pose import POSE_LOOK, build_pose, pose
+from ..scedit_core.annotators.segmentation import SEGMENTATION_LOOK, build_segmentation, segmentation
+from ..scedit_core.annotators.sizing import Look
+from ..scedit_core.annotators.weights import (
+    BODY_WEIGHTS,
+    DEPTH_WEIGHTS,
+    FACE_WEIGHTS,
+    HAND_WEIGHTS,
+    HED_WEIGHTS,
+    SEGMENTATION_WEIGHTS,
+    WeightFile,
+    find_weights,
+    missing_weights,
+)
+from ..scedit_core.hint import to_hint
+from .paths import annotator_folder, annotator_folders, preprocessor_packs
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+# The nets that ComfyUI holds at this moment. It unloads them when it needs their memory or is asked to free
+# it; they leave this table then, and the next use reads their files again.
+_held: dict[tuple[Any, ...], ModelPatcher] = {}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A net: the files that it comes from, how it is built from them, and how it looks at photos."""
+
+    files: tuple[WeightFile | None, ...]
+    build: Callable[..., torch.nn.Module]
+    look: Look
+
+
+_HED = Detector((HED_WEIGHTS,), build_hed, HED_LOOK)
+_DEPTH = Detector((DEPTH_WEIGHTS,), build_depth, DEPTH_LOOK)
+_SEGMENTATION = Detector((SEGMENTATION_WEIGHTS,), build_segmentation, SEGMENTATION_LOOK)
+
+
+def detect_hed(
+    image: Tensor, resolution: int = 0, download: bool = False, *, white_on_black: bool = False
+) -> Tensor:
+    """Soft edges of images (N, H, W, C) as hints (N, H, W, 3)."""
+
+    def look(photo: np.ndarray, net: Any) -> np.ndarray:
+        return hed(photo, net, resolution=resolution, white_on_black=white_on_black)
+
+    return _detect(_HED, image, look, resolution=resolution, download=download)
+
+
+def detect_depth(image: Tensor, resolution: int = 0, download: bool = False) -> Tensor:
+    """Depth of images (N, H, W, C) as hints (N, H, W, 3)."""
+
+    def look(photo: np.ndarray, net: Any) -> np.ndarray:
+        return depth(photo, net, resolution=resolution)
+
+    return _detect(_DEPTH, image, look, resolution=resolution, download=download)
+
+
+def detect_pose(
+    image: Tensor, resolution: int = 0, download: bool = False, *, hands: bool = False, face: bool = False
+) -> Tensor:
+    """Poses of the people in images (N, H, W, C) as hints (N, H, W, 3)."""
+
+    def look(photo: np.ndarray, net: Any) -> np.ndarray:
+        return pose(photo, net, resolution=resolution)
+
+    files = (BODY_WEIGHTS, HAND_WEIGHTS if hands else None, FACE_WEIGHTS if face else None)
+    detector = Detector(files, build_pose, POSE_LOOK)
+    return _detect(detector, image, look, resolution=resolution, download=download)
+
+
+def detect_segmentation(image: Tensor, resolution: int = 512, download: bool = False) -> Tensor:
+    """Classes of images (N, H, W, C) as hints (N, H, W, 3)."""
+
+    def look(photo: np.ndarray, net: Any) -> np.ndarray:
+        return segmentation(photo, net, resolution=resolution)
+
+    return _detect(_SEGMENTATION, image, look, resolution=resolution, download=download)
+
+
+def _detect(
+    detector: Detector,
+    image: Tensor,
+    look: Callable[[np.ndarray, Any], np.ndarray],
+    *,
+    resolution: int,
+    download: bool,
+) -> Tensor:
+    photos = (to_hint(image).movedim(1, -1) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    memory = detector.look.memory(*photos.shape[1:3], resolution)
+    net = _loaded(detector, _paths(detector.files, download), memory)
+    progress = comfy.utils.ProgressBar(len(photos))
+    hints = []
+    for photo in photos:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        hints.append(torch.from_numpy(look(np.ascontiguousarray(photo), net)).float() / 255)
+        progress.update(1)
+    return torch.stack(hints)
+
+
+def _paths(files: Sequence[WeightFile | None], download: bool) -> tuple[Path | None, ...]:
+    """Where the files lie. Those that lie nowhere are fetched if that is allowed."""
+    return tuple(None if file is None else _path(file, download) for file in files)
+
+
+def _path(file: WeightFile, download: bool) -> Path:
+    found = find_weights(file, annotator_folders(), preprocessor_packs())
+    if found is not None:
+        return found
+    if not download:
+        raise missing_weights(file, annotator_folders())
+    bar = comfy.utils.ProgressBar(file.size or file.megabytes * 1_000_000)
+
+    def progress(done: int, total: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+
+    return download_weights(file, annotator_folder(), progress)
+
+
+def _loaded(detector: Detector, paths: tuple[Path | None, ...], memory: int) -> torch.nn.Module:
+    """The net on the device where it runs, with `memory` bytes of room beside it."""
+    key = (detector.build, *((path, path.stat().st_mtime_ns) for path in paths if path))
+    patcher = _held.get(key)
+    if patcher is None:
+        patcher = _held[key] = _hosted(detector.build(*paths))
+        patcher.add_callback(CallbacksMP.ON_DETACH, lambda *_: _held.pop(key, None))
+    comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
+    free = comfy.model_management.get_free_memory(patcher.load_device)
+    if memory > free:
+        raise SCEditError(
+            f"a picture of this size needs about {memory / 1e9:.1f} GB here and {free / 1e9:.1f} GB are "
+            "free; set resolution to 1024 or less, or make the picture smaller"
+        )
+    return patcher.model
+
+
+def _hosted(net: torch.nn.Module) -> ModelPatcher:
+    # not the patcher that loads weights piece by piece: that needs layers of ComfyUI's own
+    return comfy.model_patcher.ModelPatcher(
+        net,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )

@@ -1,0 +1,159 @@
+"""Nodes whose hints a net finds in pictures: edges, depth, poses, classes."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from .detecting import detect_depth, detect_hed, detect_pose, detect_segmentation
+from .inputs import download, resolution
+
+# What a node that offers all of them calls, by the name of the condition.
+DETECTORS = {
+    "hed": detect_hed,
+    "depth": detect_depth,
+    "pose": detect_pose,
+    "segmentation": detect_segmentation,
+}
+
+POLARITIES = ["dark on white", "white on black"]
+
+# Shows the preview again when ComfyUI takes the hint from its cache; a schema field since ComfyUI 0.19.
+_KEEPS_PREVIEW = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
+
+
+def _with_preview(hint: Tensor, cls: type[io.ComfyNode]) -> io.NodeOutput:
+    return io.NodeOutput(hint, ui=ui.PreviewImage(hint, cls=cls))
+
+
+class SCEditHED(io.ComfyNode):
+    """Soft edges as the HED controllers expect them."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditHED",
+            display_name="HED Hint (SCEdit)",
+            category="SCEdit/hints",
+            description="Soft edges, dark on white, for HED controls. Same size as the image.",
+            search_aliases=["scedit", "soft edge", "hed", "scribble", "preprocessor", "软边缘", "边缘检测"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture whose edges should be followed."),
+                io.Combo.Input(
+                    "polarity",
+                    options=POLARITIES,
+                    default=POLARITIES[0],
+                    tooltip="Published SCEdit controls learned dark edges on white. ControlNets want white "
+                    "on black.",
+                ),
+                resolution(),
+                download(),
+            ],
+            outputs=[io.Image.Output(display_name="hint", tooltip="For a HED control.")],
+            **_KEEPS_PREVIEW,
+        )
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, polarity: str = POLARITIES[0], resolution: int = 0, download: bool = False
+    ) -> io.NodeOutput:
+        """Make and show the hint."""
+        hint = detect_hed(image, resolution, download, white_on_black=polarity == POLARITIES[1])
+        return _with_preview(hint, cls)
+
+
+class SCEditDepth(io.ComfyNode):
+    """Depth as the depth controllers expect it."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditDepth",
+            display_name="Depth Hint (SCEdit)",
+            category="SCEdit/hints",
+            description="How near everything is, near is bright, for depth controls. Same size as the image.",
+            search_aliases=["scedit", "midas", "depth map", "preprocessor", "深度", "深度图"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture whose depth should be followed."),
+                resolution(),
+                download(),
+            ],
+            outputs=[io.Image.Output(display_name="hint", tooltip="For a depth control.")],
+            **_KEEPS_PREVIEW,
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, resolution: int = 0, download: bool = False) -> io.NodeOutput:
+        """Make and show the hint."""
+        return _with_preview(detect_depth(image, resolution, download), cls)
+
+
+class SCEditPose(io.ComfyNode):
+    """Poses as the pose controllers expect them."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditPose",
+            display_name="Pose Hint (SCEdit)",
+            category="SCEdit/hints",
+            description="Joints and limbs of people, coloured on black, for pose controls. Same size.",
+            search_aliases=["scedit", "openpose", "skeleton", "preprocessor", "姿态", "骨架"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture whose people should be followed."),
+                io.Boolean.Input(
+                    "hands",
+                    default=False,
+                    tooltip="Draw fingers too. Published controls learned bodies only.",
+                ),
+                io.Boolean.Input(
+                    "face", default=False, tooltip="Draw faces too. Published controls learned bodies only."
+                ),
+                resolution(),
+                download(),
+            ],
+            outputs=[io.Image.Output(display_name="hint", tooltip="For a pose control.")],
+            **_KEEPS_PREVIEW,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        hands: bool = False,
+        face: bool = False,
+        resolution: int = 0,
+        download: bool = False,
+    ) -> io.NodeOutput:
+        """Make and show the hint."""
+        return _with_preview(detect_pose(image, resolution, download, hands=hands, face=face), cls)
+
+
+class SCEditSegmentation(io.ComfyNode):
+    """Classes as segmentation controllers expect them."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditSegmentation",
+            display_name="Segmentation Hint (SCEdit)",
+            category="SCEdit/hints",
+            description="What is where, in the 150 colours of ADE20K, for segmentation controls. Same size.",
+            search_aliases=["scedit", "ade20k", "uniformer", "upernet", "preprocessor", "语义分割"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture whose layout should be followed."),
+                resolution(default=512),
+                download(),
+            ],
+            outputs=[io.Image.Output(display_name="hint", tooltip="For a segmentation control.")],
+            **_KEEPS_PREVIEW,
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, resolution: int = 512, download: bool = False) -> io.NodeOutput:
+        """Make and show the hint."""
+        return _with_preview(detect_segmentation(image, resolution, download), cls)

@@ -1,0 +1,54 @@
+"""Nets of other people's making, filled from their published weight files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import SCEditError, shown, some
+from ..files import read_tensors
+
+
+def fill_net(
+    build: Callable[[], nn.Module], file: Path, key_in_file: Callable[[str], str] = str
+) -> nn.Module:
+    """The net that `build` makes with the weights of a file, in float32, for inference.
+
+    `key_in_file` gives the file's name for a weight of the net. Raises SCEditError for a file that is torn,
+    holds more than tensors, or holds other weights than the net's.
+    """
+    tensors = read_tensors(file).tensors
+    # on "meta" nothing is computed or drawn at random: the weights of the file take the places as they are
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net = build()
+    names = {key_in_file(key): key for key in net.state_dict()}
+    _check_names(file, set(names), set(tensors))
+    try:
+        net.load_state_dict({key: tensors[name] for name, key in names.items()}, assign=True)
+    except RuntimeError as error:
+        raise SCEditError(
+            f"'{shown(file.name)}' holds weights of other sizes than its net ({_first_line(error)}); get the "
+            "file again from where its authors published it"
+        ) from error
+    return net.float().eval().requires_grad_(False)
+
+
+def _check_names(file: Path, wanted: set[str], found: set[str]) -> None:
+    if wanted == found:
+        return
+    missing, extra = some(wanted - found) or "none", some(found - wanted) or "none"
+    raise SCEditError(
+        f"'{shown(file.name)}' holds other weights than its net (missing: {missing}; unknown: {extra}); get "
+        "the file again from where its authors published it"
+    )
+
+
+def _first_line(error: RuntimeError) -> str:
+    """The first mismatch of those that torch lists, which stand on a line each below a heading."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return shown(lines[1] if len(lines) > 1 else lines[0], 200)
