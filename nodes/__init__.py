@@ -8,8 +8,9 @@ from .convert import SCEditConvertTuner
 from .dataset import SCEditTrainingFolder
 from .info import SCEditTunerInfo
 from .load import SCEditLoadCSCTuner, SCEditLoadSCTuner
+from .masks import SCEditOutpaint, SCEditRandomMask
 from .paths import register_tuner_folder
-from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage
+from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage, SCEditPreprocess, SCEditSketch
 from .save import SCEditSaveTuner
 from .train import SCEditTrainCSCTuner, SCEditTrainSCTuner
 
@@ -26,6 +27,10 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditCanny,
     SCEditColor,
     SCEditMaskedImage,
+    SCEditSketch,
+    SCEditRandomMask,
+    SCEditOutpaint,
+    SCEditPreprocess,
     SCEditTrainingFolder,
     SCEditTrainSCTuner,
     SCEditTrainCSCTuner,

@@ -17,6 +17,7 @@ HEAVY = {"cv2", "controlnet_aux", "transformers", "timm"}
 NETWORK = {"aiohttp", "ftplib", "http", "httpx", "requests", "socket", "urllib"}
 PROCESSES = {"subprocess", "multiprocessing"}
 SHARED_BY_NODES = {
+    "hints",
     "host_model",
     "hosting",
     "inputs",
