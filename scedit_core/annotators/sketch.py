@@ -13,9 +13,9 @@ LINES = (AUTO, DARK, LIGHT)
 
 _PAPER_SIZE = 96  # pixels of the short side at which the paper's brightness is looked for
 _LARGEST_AREA = 32  # of these pixels: what is larger than this, in both directions, is paper
-_DARKEST_PAPER = 32.0  # of 255: darker paper counts as this dark, or its grain would count as lines
+_DARKEST_PAPER = 64.0  # of 255: darker paper counts as this dark, or its grain would count as lines
 _FAINTEST = 0.12  # contrast of the strongest lines below which a page counts as empty
-_WIDEST = 1 / 40  # of the short side: what is wider is an area, drawn by its outline
+_WIDEST = 1 / 32  # of the short side: what is wider is an area, drawn by its outline
 _HALF = 0.45  # of the ink beside it: where a line's soft border is cut
 _SPECK = 0.008  # of the short side: what is smaller, in both directions, is dirt
 
@@ -52,19 +52,32 @@ def _ink(grey: np.ndarray, lines: str) -> np.ndarray:
     small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     is_dark = lines == DARK or (lines == AUTO and _has_dark_lines(small))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_LARGEST_AREA, _LARGEST_AREA))
-    paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE if is_dark else cv2.MORPH_OPEN, kernel)
+    slope = _slope(small)  # taken out first: what rises towards a border would be levelled there
+    paper = slope + cv2.morphologyEx(small - slope, cv2.MORPH_CLOSE if is_dark else cv2.MORPH_OPEN, kernel)
     paper = cv2.resize(cv2.GaussianBlur(paper, (0, 0), 1.5), (width, height), interpolation=cv2.INTER_LINEAR)
-    # light falls on paper and lines alike: their ratio does not depend on it
-    lighter, darker = (paper, grey) if is_dark else (grey, paper)
-    ink = np.clip(lighter - darker, 0, None) / np.maximum(lighter, _DARKEST_PAPER)
+    if is_dark:  # light falls on paper and lines alike: their ratio does not depend on it
+        ink = np.clip(paper - grey, 0, None) / np.maximum(paper, _DARKEST_PAPER)
+    else:
+        ink = np.clip(grey - paper, 0, None) / 255
     return ink / max(float(np.percentile(ink, 99.9)), _FAINTEST)
+
+
+def _slope(small: np.ndarray) -> np.ndarray:
+    """The plane that lies closest to the brightness of a page lit from one side."""
+    rows, columns = np.indices(small.shape)
+    places = np.stack([rows, columns, np.ones_like(rows)], axis=-1).reshape(-1, 3).astype(np.float32)
+    factors = np.linalg.lstsq(places, small.reshape(-1), rcond=None)[0]
+    return (places @ factors).reshape(small.shape)
 
 
 def _has_dark_lines(small: np.ndarray) -> bool:
     """Whether what is rare around it is darker: lines cover less than paper does."""
     cv2 = load_opencv()
-    around = cv2.GaussianBlur(small, (0, 0), _LARGEST_AREA / 2)
-    return float(np.mean((small - around) ** 3)) <= 0
+    skewness = 0.0
+    for radius in (_LARGEST_AREA / 8, _LARGEST_AREA / 2):  # of lines, and of areas
+        apart = small - cv2.GaussianBlur(small, (0, 0), radius)
+        skewness += float(np.mean(apart**3)) / (float(np.mean(apart**2)) ** 1.5 + 1e-6)
+    return skewness <= 0
 
 
 def _joined(ink: np.ndarray, threshold: float) -> np.ndarray:

@@ -66,9 +66,9 @@ LAMA = {
 def test_random_masks_cover_as_much_as_lamas(style):
     side, mean, deviation = LAMA[style]
     draw = np.random.default_rng(0)
-    covered = [(random_mask(side, side, draw, style) > 0).mean() for _ in range(400)]
-    assert np.mean(covered) == pytest.approx(mean, abs=4 * deviation / 20)  # four standard errors
-    assert np.std(covered) == pytest.approx(deviation, rel=0.15)
+    covered = [(random_mask(side, side, draw, style) > 0).mean() for _ in range(100)]
+    assert np.mean(covered) == pytest.approx(mean, abs=4 * deviation / 10)  # four standard errors
+    assert np.std(covered) == pytest.approx(deviation, rel=0.25)
     assert max(covered) <= MASK_STYLES[style].most_area
 
 
@@ -82,19 +82,16 @@ def test_random_masks_cover_as_much_at_any_size():
 
 def test_half_of_the_training_masks_are_boxes():
     upright = 0
-    for seed in range(300):
+    for seed in range(200):
         mask = random_mask(256, 256, np.random.default_rng(seed))
-        corners = cv2.cornerHarris(mask.astype(np.float32) / 255, 2, 3, 0.04)
-        rows = {tuple(row) for row in np.diff((mask > 0).astype(np.int8), axis=1)}
-        upright += len(rows) <= 10  # four boxes have at most nine kinds of rows
-        assert corners.shape == mask.shape
-    assert 0.4 < upright / 300 < 0.6
+        upright += len({row.tobytes() for row in mask}) <= 9  # of four boxes
+    assert 0.4 < upright / 200 < 0.6
 
 
 @pytest.mark.parametrize("style", MASK_STYLES)
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (3, 700), (333, 101)])
 def test_random_masks_are_black_and_white_repeatable_and_never_empty(style, size):
-    for seed in range(4):
+    for seed in range(2):
         one, again = (random_mask(*size, np.random.default_rng(seed), style) for _ in range(2))
         assert np.array_equal(one, again)
         assert one.shape == size
@@ -126,7 +123,7 @@ def test_feathering_falls_inside_the_picture_from_grown_sides_only():
 # --- sketches --------------------------------------------------------------------------------------------
 
 
-def drawing(*, light: bool = False, height: int = 320, width: int = 256) -> tuple[np.ndarray, np.ndarray]:
+def drawing(*, light: bool = False, height: int = 480, width: int = 384) -> tuple[np.ndarray, np.ndarray]:
     """A circle and a line of three pixels on unevenly lit, grainy paper; and where they are."""
     lines = np.zeros((height, width), np.uint8)
     cv2.circle(lines, (width // 2, height // 3), width // 4, 255, 3, cv2.LINE_AA)
@@ -153,13 +150,13 @@ def test_a_sketch_has_the_drawings_lines_and_nothing_of_the_paper(light):
     told = sketch(page, lines="light on dark" if light else "dark on light")
     assert np.array_equal(told, hint)
     wide = sketch(page, thin=False)[..., 0] > 0
-    assert 2 * drawn.sum() < wide.sum() < 2 * lines.sum()
+    assert 1.5 * drawn.sum() < wide.sum() < 2 * lines.sum()
 
 
 def test_a_lower_threshold_finds_fainter_lines():
     page, _ = drawing()
     page = page.copy()
-    cv2.line(page, (10, 10), (240, 10), (90, 90, 90), 2)
+    cv2.line(page, (10, 10), (340, 10), (90, 90, 90), 2)
     counts = [(sketch(page, level) > 0).sum() for level in (0.9, 0.3, 0.1)]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1]
