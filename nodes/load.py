@@ -31,10 +31,8 @@ def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
     return host_tuners(name, checkpoint.spec, checkpoint.state_dict, checkpoint.metadata)
 
 
-class _LoadTuner(io.ComfyNode):
-    """What both loaders do; they differ in the kind of tuner and in their texts."""
-
-    KIND: Literal["sc", "csc"]
+class ReadsTuner(io.ComfyNode):
+    """A node with the one widget `tuner_name`, which runs again when that file changes."""
 
     @classmethod
     def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
@@ -43,8 +41,14 @@ class _LoadTuner(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, tuner_name: str) -> Any:
-        """Load again when the file changed."""
+        """Read again when the file changed."""
         return tuner_fingerprint(tuner_name)
+
+
+class _LoadTuner(ReadsTuner):
+    """What both loaders do; they differ in the kind of tuner and in their texts."""
+
+    KIND: Literal["sc", "csc"]
 
     @classmethod
     def execute(cls, tuner_name: str) -> io.NodeOutput:
