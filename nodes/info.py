@@ -6,8 +6,7 @@ from comfy_api.latest import io, ui
 
 from ..scedit_core import read_checkpoint
 from ..scedit_core.describe import describe_checkpoint
-from .inputs import tuner_name
-from .load import ReadsTuner
+from .inputs import ReadsTuner, tuner_name
 from .paths import tuner_path
 
 

@@ -9,8 +9,8 @@ from comfy_api.latest import io
 
 from ..scedit_core import SCEditError, read_checkpoint
 from .hosting import HostedTuners, host_tuners
-from .inputs import tuner_name
-from .paths import missing_tuner, tuner_fingerprint, tuner_path
+from .inputs import ReadsTuner, tuner_name
+from .paths import tuner_path
 from .sockets import CONTROL, TUNER
 
 _KINDS = {
@@ -29,20 +29,6 @@ def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
     for note in checkpoint.notes:
         _log.info("SCEdit: '%s': %s", name, note)
     return host_tuners(name, checkpoint.spec, checkpoint.state_dict, checkpoint.metadata)
-
-
-class ReadsTuner(io.ComfyNode):
-    """A node with the one widget `tuner_name`, which runs again when that file changes."""
-
-    @classmethod
-    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
-        """Refuse a missing file before anything runs; accepts either slash in saved graphs."""
-        return missing_tuner(tuner_name)
-
-    @classmethod
-    def fingerprint_inputs(cls, tuner_name: str) -> Any:
-        """Read again when the file changed."""
-        return tuner_fingerprint(tuner_name)
 
 
 class _LoadTuner(ReadsTuner):
