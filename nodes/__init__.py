@@ -9,8 +9,9 @@ from .dataset import SCEditTrainingFolder
 from .detectors import SCEditDepth, SCEditHED, SCEditPose, SCEditSegmentation
 from .info import SCEditTunerInfo
 from .load import SCEditLoadCSCTuner, SCEditLoadSCTuner
+from .masks import SCEditOutpaint, SCEditRandomMask
 from .paths import register_annotator_folder, register_tuner_folder
-from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage
+from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage, SCEditPreprocess, SCEditSketch
 from .save import SCEditSaveTuner
 from .train import SCEditTrainCSCTuner, SCEditTrainSCTuner
 
@@ -31,6 +32,10 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditDepth,
     SCEditPose,
     SCEditSegmentation,
+    SCEditSketch,
+    SCEditRandomMask,
+    SCEditOutpaint,
+    SCEditPreprocess,
     SCEditTrainingFolder,
     SCEditTrainSCTuner,
     SCEditTrainCSCTuner,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from comfy_api.latest import io, ui
 
 from ..scedit_core import read_checkpoint
 from ..scedit_core.describe import describe_checkpoint
-from .inputs import tuner_name
-from .paths import missing_tuner, tuner_fingerprint, tuner_path
+from .inputs import ReadsTuner, tuner_name
+from .paths import tuner_path
 
 
-class SCEditTunerInfo(io.ComfyNode):
+class SCEditTunerInfo(ReadsTuner):
     """Show what a tuner file is: kind, family, sizes, format, metadata and SHA-256."""
 
     @classmethod
@@ -29,16 +27,6 @@ class SCEditTunerInfo(io.ComfyNode):
             inputs=[tuner_name()],
             outputs=[io.String.Output(display_name="text", tooltip="What is shown, one fact per line.")],
         )
-
-    @classmethod
-    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
-        """Refuse a missing file before anything runs."""
-        return missing_tuner(tuner_name)
-
-    @classmethod
-    def fingerprint_inputs(cls, tuner_name: str) -> Any:
-        """Read again when the file changed."""
-        return tuner_fingerprint(tuner_name)
 
     @classmethod
     def execute(cls, tuner_name: str) -> io.NodeOutput:

@@ -1,8 +1,12 @@
-"""Inputs that several nodes share, worded once."""
+"""Inputs that several nodes share, worded once, and what is done with them."""
+
+from __future__ import annotations
+
+from typing import Any
 
 from comfy_api.latest import io
 
-from .paths import tuner_names
+from .paths import missing_tuner, tuner_fingerprint, tuner_names
 
 IMAGE_TIP = (
     "The hint image, made the way the control was trained (canny: white edges on black, and so on). Any "
@@ -81,3 +85,17 @@ def download() -> io.Boolean.Input:
         tooltip="Fetch the weights once from Hugging Face if they are not on this computer. Off, the node "
         "never goes online.",
     )
+
+
+class ReadsTuner(io.ComfyNode):
+    """A node with the one widget `tuner_name`, which runs again when that file changes."""
+
+    @classmethod
+    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
+        """Refuse a missing file before anything runs; accepts either slash in saved graphs."""
+        return missing_tuner(tuner_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, tuner_name: str) -> Any:
+        """Read again when the file changed."""
+        return tuner_fingerprint(tuner_name)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import Literal
 
 from comfy_api.latest import io
 
 from ..scedit_core import SCEditError, read_checkpoint
 from .hosting import HostedTuners, host_tuners
-from .inputs import tuner_name
-from .paths import missing_tuner, tuner_fingerprint, tuner_path
+from .inputs import ReadsTuner, tuner_name
+from .paths import tuner_path
 from .sockets import CONTROL, TUNER
 
 _KINDS = {
@@ -31,20 +31,10 @@ def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
     return host_tuners(name, checkpoint.spec, checkpoint.state_dict, checkpoint.metadata)
 
 
-class _LoadTuner(io.ComfyNode):
+class _LoadTuner(ReadsTuner):
     """What both loaders do; they differ in the kind of tuner and in their texts."""
 
     KIND: Literal["sc", "csc"]
-
-    @classmethod
-    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
-        """Refuse a missing file before anything runs; accepts either slash in saved graphs."""
-        return missing_tuner(tuner_name)
-
-    @classmethod
-    def fingerprint_inputs(cls, tuner_name: str) -> Any:
-        """Load again when the file changed."""
-        return tuner_fingerprint(tuner_name)
 
     @classmethod
     def execute(cls, tuner_name: str) -> io.NodeOutput:

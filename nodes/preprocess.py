@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
-import comfy.utils
-import numpy as np
-import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
-from ..scedit_core.annotators.canny import canny
-from ..scedit_core.annotators.color import color
-from ..scedit_core.annotators.masked_image import masked_image
-from ..scedit_core.hint import to_hint, to_mask
+from ..scedit_core import SCEditError
+from ..scedit_core.annotators.sketch import AUTO
+from .hints import (
+    KEEPS_PREVIEW,
+    HintKind,
+    canny_inputs,
+    color_inputs,
+    draw_at,
+    draw_canny,
+    draw_color,
+    draw_masked_image,
+    draw_sketch,
+    masked_image_inputs,
+    show,
+    sketch_inputs,
+)
 
-# Shows the preview again when ComfyUI takes the hint from its cache; a schema field since ComfyUI 0.19.
-_KEEPS_PREVIEW = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
-
-
-def _annotate(image: Tensor, annotator: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-    """Run an annotator of uint8 RGB arrays over images (N, H, W, C), with progress; same size out."""
-    photos = to_hint(image).movedim(1, -1)  # (N, H, W, 3)
-    progress = comfy.utils.ProgressBar(len(photos))
-    hints = []
-    for photo in photos:
-        pixels = (photo * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-        hints.append(torch.from_numpy(annotator(np.ascontiguousarray(pixels))).float() / 255)
-        progress.update(1)
-    return torch.stack(hints)
-
-
-def _with_preview(hint: Tensor, cls: type[io.ComfyNode]) -> io.NodeOutput:
-    return io.NodeOutput(hint, ui=ui.PreviewImage(hint, cls=cls))
+# what 'Any Hint' offers; a further condition is a further line
+KINDS: Mapping[str, HintKind] = {
+    "canny": HintKind(canny_inputs(), draw_canny),
+    "color": HintKind(color_inputs(), draw_color),
+    "masked image": HintKind(masked_image_inputs(), draw_masked_image),
+    "sketch": HintKind(sketch_inputs(), draw_sketch),
+}
 
 
 class SCEditCanny(io.ComfyNode):
@@ -49,31 +48,17 @@ class SCEditCanny(io.ComfyNode):
             search_aliases=["scedit", "canny edge", "preprocessor", "线稿", "边缘检测"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture whose edges should be followed."),
-                io.Int.Input(
-                    "low_threshold",
-                    default=100,
-                    min=0,
-                    max=2000,
-                    tooltip="Edges weaker than this are dropped. Lower finds more. Published controls: 100.",
-                ),
-                io.Int.Input(
-                    "high_threshold",
-                    default=200,
-                    min=0,
-                    max=2000,
-                    tooltip="Edges stronger than this are kept; those between only where they join one. "
-                    "Published controls: 200.",
-                ),
+                *canny_inputs(),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a canny control.")],
-            **_KEEPS_PREVIEW,
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
     def execute(cls, image: Tensor, low_threshold: int = 100, high_threshold: int = 200) -> io.NodeOutput:
         """Make and show the hint."""
-        hint = _annotate(image, lambda photo: canny(photo, low_threshold, high_threshold))
-        return _with_preview(hint, cls)
+        limits = {"low_threshold": low_threshold, "high_threshold": high_threshold}
+        return show(cls, draw_canny(image, limits))
 
 
 class SCEditColor(io.ComfyNode):
@@ -90,23 +75,16 @@ class SCEditColor(io.ComfyNode):
             search_aliases=["scedit", "color palette", "colour", "preprocessor", "颜色", "色块"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture whose colours should be followed."),
-                io.Int.Input(
-                    "ratio",
-                    default=64,
-                    min=1,
-                    max=1024,
-                    tooltip="Side of a colour block in pixels of the image. "
-                    "Published controls: 64 (48 to 96).",
-                ),
+                *color_inputs(),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a color control.")],
-            **_KEEPS_PREVIEW,
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
     def execute(cls, image: Tensor, ratio: int = 64) -> io.NodeOutput:
         """Make and show the hint."""
-        return _with_preview(_annotate(image, lambda photo: color(photo, ratio)), cls)
+        return show(cls, draw_color(image, {"ratio": ratio}))
 
 
 class SCEditMaskedImage(io.ComfyNode):
@@ -123,18 +101,98 @@ class SCEditMaskedImage(io.ComfyNode):
             search_aliases=["scedit", "inpaint", "cut out", "mask", "preprocessor", "局部重绘", "遮罩"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture to keep outside the mask."),
-                io.Mask.Input(
-                    "mask",
-                    tooltip="White where something new is to be made. Scaled to cover the picture if its "
-                    "size differs; a batch gives each picture its own, fewer repeat.",
-                ),
+                *masked_image_inputs(),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For an inpainting control.")],
-            **_KEEPS_PREVIEW,
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
     def execute(cls, image: Tensor, mask: Tensor) -> io.NodeOutput:
         """Make and show the hint."""
-        hint = masked_image(to_hint(image), to_mask(mask)).movedim(1, -1)
-        return _with_preview(hint, cls)
+        return show(cls, draw_masked_image(image, {"mask": mask}))
+
+
+class SCEditSketch(io.ComfyNode):
+    """The lines of a drawing or scan, as canny controllers expect edges."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditSketch",
+            display_name="Sketch Hint (SCEdit)",
+            category="SCEdit/hints",
+            description="Clean white lines on black from a drawing or scan, for canny controls. Same size.",
+            search_aliases=["scedit", "scribble", "drawing", "line art", "preprocessor", "草图", "手绘"],
+            inputs=[
+                io.Image.Input("image", tooltip="A drawing or a scan of one, on paper of any brightness."),
+                *sketch_inputs(),
+            ],
+            outputs=[io.Image.Output(display_name="hint", tooltip="For a canny control.")],
+            **KEEPS_PREVIEW,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: Tensor,
+        threshold: float = 0.3,
+        lines: str = AUTO,
+        thin: bool = True,
+        transparent: Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Make and show the hint."""
+        settings = {"threshold": threshold, "lines": lines, "thin": thin, "transparent": transparent}
+        return show(cls, draw_sketch(image, settings))
+
+
+class SCEditPreprocess(io.ComfyNode):
+    """Any hint, chosen in the node."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        options = [io.DynamicCombo.Option(name, kind.inputs) for name, kind in KINDS.items()]
+        return io.Schema(
+            node_id="SCEditPreprocess",
+            display_name="Any Hint (SCEdit)",
+            category="SCEdit/hints",
+            description="Makes the hint for any kind of control, chosen in the node.",
+            search_aliases=["scedit", "preprocessor", "annotator", "aux", "预处理器"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture that should be followed."),
+                io.DynamicCombo.Input(
+                    "condition",
+                    options=options,
+                    tooltip="What the control was trained on. Each kind has its own settings below.",
+                ),
+                io.Int.Input(
+                    "resolution",
+                    default=0,
+                    min=0,
+                    max=8192,
+                    tooltip="Short side, in pixels, at which the picture is looked at. 0: its own size.",
+                ),
+                io.Boolean.Input(
+                    "keep_size",
+                    default=True,
+                    tooltip="Scale the hint back to the picture's size. Off: it stays at that of resolution.",
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="hint", tooltip="For a control of the chosen kind.")],
+            **KEEPS_PREVIEW,
+        )
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, condition: dict[str, Any], resolution: int = 0, keep_size: bool = True
+    ) -> io.NodeOutput:
+        """Make and show the hint."""
+        kind = KINDS.get(condition["condition"])
+        if kind is None:
+            known = ", ".join(KINDS)
+            raise SCEditError(
+                f"condition is one of {known}, got '{condition['condition']}'; choose one of them"
+            )
+        return show(cls, draw_at(kind, image, condition, resolution, keep_size))

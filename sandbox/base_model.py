@@ -22,7 +22,7 @@ class BaseNet(nn.Module):
         from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 
         self.unet = UNetModel(
-            **model.WORLD_UNET,
+            **model.UNET,
             **model.HEADS,
             dtype=torch.float32,
             device="cpu",
@@ -35,10 +35,11 @@ class BaseNet(nn.Module):
                 # the host then adds to what went in, which the gradient needs unchanged
                 module.register_forward_pre_hook(lambda _, given: (given[0].clone(),))
         self.tokenizer = model.Tokenizer()
-        sampling = comfy.model_sampling.ModelSamplingDiscrete(model.SCEditWorld({**model.WORLD_UNET}))
+        sampling = comfy.model_sampling.ModelSamplingDiscrete(model.SCEditSandbox({**model.UNET}))
         self.sigmas: Tensor = sampling.sigmas.clone()
         self.apply(_initialise)
         _silence_last_layers(self.unet)
+        self.unet.to(memory_format=torch.channels_last)  # a third faster on a CPU
 
     def know(self, words: Sequence[str]) -> None:
         """Give the words of these captions random embeddings; those of all others stay zero."""
@@ -53,29 +54,34 @@ class BaseNet(nn.Module):
         (chunk,) = self.tokenizer.tokenize_with_weights(caption)["l"]
         return [token for token, _ in chunk]
 
+    def matrices(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The U-Net's weights that turn features into features, and all other parameters."""
+        inner, other = [], []
+        for name, weight in self.named_parameters():
+            ends = name.startswith(("text.", "unet.input_blocks.0.", "unet.out."))
+            if weight.requires_grad:
+                (other if ends or weight.ndim < 2 else inner).append(weight)
+        return inner, other
+
     def context(self, tokens: list[Tokens]) -> Tensor:
         """`(B, 77, 64)`."""
         return self.text(tokens)[0]
 
-    def velocity_loss(
-        self, latents: Tensor, tokens: list[Tokens], draw: torch.Generator, gamma: float
-    ) -> Tensor:
-        """Error of the velocity at random noise levels; weighed by min-SNR where gamma is not 0."""
-        steps = torch.randint(len(self.sigmas), (len(latents),), generator=draw)
+    def velocity_loss(self, latents: Tensor, tokens: list[Tokens], draw: torch.Generator) -> Tensor:
+        """Error of the velocity at random noise levels, one from each of B equal parts of the schedule."""
+        count = len(latents)
+        places = (torch.arange(count) + torch.rand(count, generator=draw)) / count
+        steps = (places * len(self.sigmas)).long()
         sigma = self.sigmas[steps].view(-1, 1, 1, 1)
         noise = torch.randn(latents.shape, generator=draw)
         alpha = (1 + sigma**2).rsqrt()
-        noisy = alpha * (latents + sigma * noise)
+        noisy = (alpha * (latents + sigma * noise)).contiguous(memory_format=torch.channels_last)
         wanted = alpha * (noise - sigma * latents)
         made = self.unet(noisy, steps.float(), self.context(tokens))
-        error = (made - wanted).square().mean((1, 2, 3))  # (B,)
-        if gamma:
-            snr = sigma.flatten() ** -2
-            error = error * snr.clamp(max=gamma) / (snr + 1)
-        return error.mean()
+        return (made - wanted).square().mean()
 
     @torch.no_grad()
-    def sample(self, captions: Sequence[str], size: int, *, steps: int = 20, cfg: float = 4.0) -> Tensor:
+    def sample(self, captions: Sequence[str], size: int, *, steps: int = 20, cfg: float = 2.0) -> Tensor:
         """Latents `(B, 4, size, size)` by Euler's method, as KSampler makes them."""
         count = len(captions)
         context = self.context([self.tokens(text) for text in [*captions, *[""] * count]])

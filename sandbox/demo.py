@@ -1,291 +1,201 @@
-"""Runs the bundled canny + colour workflow in a real ComfyUI and shows what each control does to the picture.
+"""Paints with the sandbox's trained miniature model in a real ComfyUI and makes contact sheets of it.
 
-    python sandbox/demo.py --comfyui PATH --base FOLDER --models FOLDER --out FOLDER
+    python sandbox/demo.py --comfyui PATH --base FOLDER --models FOLDER --out FOLDER [--measure | --retrain]
 
-One graph, five runs over ComfyUI's HTTP interface: with both controls, with each, with none, and with both at
-weight 0. Exit status 1 if a run fails, a control changes nothing, or weight 0 changes anything.
+Every picture is a graph of its own, run over ComfyUI's HTTP interface. `--measure` prints figures in place of
+the sheets: how far pictures of held-out scenes follow their controls. `--retrain` trains a style anew by the
+bundled workflow and compares it. Exit status 1 if a run fails, or if
+controls at weight 0 change anything.
 """
 
+from __future__ import annotations
+
 import argparse
-import copy
-import io
-import json
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-from PIL import Image, ImageChops, ImageDraw, ImageFont, ImageStat
+import cv2
+import numpy as np
+import world
+from figures import BOTH_SEPARATE, Figure, Gallery, centre_mask, measure_all
+from graphs import Control, Painting
+from measure import RATIO, edge_f1, edges
+from retrain import retrain
 from server import ComfyServer, PromptError, ServerError, exit_on_terminate
-from workflow import Prompt, WorkflowError, nodes_of_class, replace_values, to_prompt
+from sheets import Tile, sheet
+from studio import Studio
 
-SANDBOX = Path(__file__).resolve().parent
-PHOTO = SANDBOX / "photo.jpg"
-WORKFLOW = SANDBOX.parent / "example_workflows" / "scedit_canny_color.json"
-CHECKPOINT = "scedit_sandbox.safetensors"
-CANNY, COLOR = "SCEditCanny", "SCEditColor"
-CONDITION, COMPOSE, APPLY = "SCEditCondition", "SCEditComposeConditions", "SCEditApplyConditions"
-
-BASE, BOTH, ZERO = "without control", "canny and colour", "both at weight 0"
-CANNY_ONLY, COLOR_ONLY = "canny only", "colour only"
+SHOWN = world.HELD_OUT[:4]
+MEASURED = world.HELD_OUT[:8]
+BLEND_STEPS = 7
 
 
 class DemoError(RuntimeError):
     """The pictures are not what the nodes promise."""
 
 
-# --- the five graphs -------------------------------------------------------------------------------------
+# --- the sheets ------------------------------------------------------------------------------------------
+
+Rows = list[list[Tile]]
 
 
-def without_controls(prompt: Prompt) -> Prompt:
-    """The graph with SCEditApplyConditions taken out: what it was fed goes straight on."""
-    changed = copy.deepcopy(prompt)
-    for node_id in nodes_of_class(changed, APPLY):
-        model = changed.pop(node_id)["inputs"]["model"]
-        for node in changed.values():
-            node["inputs"] = {
-                name: model if _is_link(value, node_id) else value for name, value in node["inputs"].items()
-            }
-    return changed
+def controls_sheet(gallery: Gallery) -> Rows:
+    """Each control alone, both, and a style with canny, for some held-out scenes."""
+    rows = []
+    for scene in gallery.scenes:
+        paint = gallery.paint
+        rows.append(
+            [
+                Tile(scene.picture, "the scene whose edges and colours are used"),
+                Tile(np.where(edges(scene.picture), 255, 0).astype(np.uint8), "canny hint"),
+                Tile(blocks(scene.picture), "colour hint"),
+                Tile(paint(scene), scene.caption),
+                Tile(paint(scene, {"canny": 1.0}), "canny"),
+                Tile(paint(scene, {"color": 1.0}), "colour"),
+                Tile(paint(scene, BOTH_SEPARATE), "canny and colour"),
+                *(Tile(paint(scene, {"canny": 1.0}, style=s), f"canny, style {s}") for s in world.STYLES),
+            ]
+        )
+    return rows
 
 
-def with_only(prompt: Prompt, preprocessor: str) -> Prompt:
-    """The graph with those conditions alone whose hint comes from this preprocessor."""
-    changed = copy.deepcopy(prompt)
-    for node_id in nodes_of_class(changed, COMPOSE):
-        inputs = changed[node_id]["inputs"]
-        slots = [name for name in inputs if name.startswith("conditions.")]
-        sources = [inputs.pop(name) for name in slots]
-        kept = [source for source in sources if preprocessor in _classes_above(prompt, source[0])]
-        inputs.update(zip(slots, kept, strict=False))  # the first sockets, without a gap
-    return changed
+def blocks(picture: np.ndarray) -> np.ndarray:
+    """The colour hint of a picture."""
+    side = picture.shape[0]
+    small = cv2.resize(picture, (side // RATIO, side // RATIO), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST)
 
 
-def at_weight_zero(prompt: Prompt) -> Prompt:
-    """The whole graph with every weight 0; weights that add up to 0 cannot be normalized."""
-    return replace_values(prompt, {(CONDITION, "weight"): 0.0, (COMPOSE, "normalize"): False})
+def blend_sheet(gallery: Gallery) -> Rows:
+    """From the edges of one drawing to those of another: weights 1 - a and a of one canny control."""
+    names = ("circle", "star")
+    drawings = [outline(kind) for kind in names]
+    uploaded = [gallery.studio.upload(f"blend_{n}", d) for n, d in zip(names, drawings, strict=True)]
+    row = [Tile(drawings[0], "canny A")]
+    for step in range(BLEND_STEPS):
+        a = step / (BLEND_STEPS - 1)
+        pair = zip(uploaded, (1 - a, a), strict=True)
+        controls = tuple(Control("canny_control", file, weight=w) for file, w in pair)
+        picture = gallery.studio.paint(Painting(BLEND_CAPTION, controls, normalize=True))
+        one, other = (edge_f1(picture, drawing > 0) for drawing in drawings)
+        row.append(Tile(picture, f"a = {a:.2f}; F1 with A {one:.2f}, with B {other:.2f}"))
+    return [[*row, Tile(drawings[1], "canny B")]]
 
 
-def _is_link(value: Any, node_id: str) -> bool:
-    return isinstance(value, list) and value[0] == node_id
+BLEND_CAPTION = "a large red star on a white background"
 
 
-def _classes_above(prompt: Prompt, node_id: str) -> set[str]:
-    node = prompt[node_id]
-    above = [value[0] for value in node["inputs"].values() if isinstance(value, list)]
-    return {node["class_type"]}.union(*(_classes_above(prompt, source) for source in above))
+def outline(kind: str) -> np.ndarray:
+    """Edge map `(256, 256)` of one large thing in the middle."""
+    return np.where(edges(world.drawing(kind)), 255, 0).astype(np.uint8)
 
 
-RUNS: dict[str, Callable[[Prompt], Prompt]] = {
-    BOTH: copy.deepcopy,
-    BASE: without_controls,
-    CANNY_ONLY: lambda prompt: with_only(prompt, CANNY),
-    COLOR_ONLY: lambda prompt: with_only(prompt, COLOR),
-    ZERO: at_weight_zero,
+def masks_sheet(gallery: Gallery) -> Rows:
+    """Inpainting the middle, and outpainting around it."""
+    middle = centre_mask()
+    rows = []
+    for scene in gallery.scenes[:2]:
+        row = [Tile(scene.picture, scene.caption)]
+        for name, mask in (("inpainting", middle), ("outpainting", ~middle)):
+            cut = np.where(mask[..., None], 0, scene.picture).astype(np.uint8)
+            row += [Tile(cut, f"{name} hint"), Tile(gallery.inpaint(scene, mask, name), name)]
+        rows.append(row)
+    return rows
+
+
+SKETCHES = {
+    "house": (
+        "a large red house on snow under an evening sky",
+        "a large blue house on grass under a blue sky",
+    ),
+    "star": ("a large yellow star on a purple background", "a large white star on sand under a dark sky"),
 }
 
 
-# --- running them ----------------------------------------------------------------------------------------
+def sketch_sheet(gallery: Gallery) -> Rows:
+    """Drawings by hand, roughly, as hints of the canny control."""
+    rows = []
+    for kind, captions in SKETCHES.items():
+        drawing = sketch(kind)
+        file = gallery.studio.upload(f"sketch_{kind}", drawing)
+        controls = (Control("canny_control", file),)
+        pictures = [Tile(gallery.studio.paint(Painting(text, controls)), text) for text in captions]
+        rows.append([Tile(drawing, "sketch"), *pictures])
+    return rows
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The hints and the results by run."""
-
-    canny: Image.Image
-    color: Image.Image
-    results: dict[str, Image.Image]
-
-
-def run_all(server: ComfyServer) -> Pictures:
-    workflow = json.loads(WORKFLOW.read_text(encoding="utf-8"))
-    prompt = replace_values(
-        to_prompt(workflow, server.object_info()),
-        {
-            ("CheckpointLoaderSimple", "ckpt_name"): CHECKPOINT,
-            ("LoadImage", "image"): server.upload_image(PHOTO),
-        },
-    )
-    shown, results = {}, {}
-    for name, build in RUNS.items():
-        start = time.monotonic()
-        outputs = server.execute(build(prompt), timeout=600)
-        results[name] = _shown_by(server, prompt, outputs, "SaveImage")
-        shown[name] = outputs
-        print(f"  ran {name}: {time.monotonic() - start:.1f} s", flush=True)
-    hints = [_shown_by(server, prompt, shown[BOTH], kind) for kind in (CANNY, COLOR)]
-    return Pictures(*hints, results)
+def sketch(kind: str) -> np.ndarray:
+    """The outline of a thing, drawn with a shaking hand: white on black, `(256, 256)`."""
+    rng = np.random.default_rng(5)
+    shake = [cv2.GaussianBlur(rng.normal(0, 60, (256, 256)).astype(np.float32), (0, 0), 12) for _ in range(2)]
+    rows, columns = np.mgrid[0:256, 0:256].astype(np.float32)
+    return cv2.remap(outline(kind), columns + shake[0], rows + shake[1], cv2.INTER_NEAREST)
 
 
-def _shown_by(server: ComfyServer, prompt: Prompt, outputs: dict[str, Any], class_type: str) -> Image.Image:
-    for node_id in nodes_of_class(prompt, class_type):
-        for ref in outputs.get(node_id, {}).get("images") or []:
-            return Image.open(io.BytesIO(server.fetch_image(ref))).convert("RGB")
-    raise DemoError(f"{class_type} showed no picture")
-
-
-def differences(results: dict[str, Image.Image]) -> dict[str, float]:
-    """Mean absolute difference to the picture without control, in levels of 255."""
-    base = results[BASE]
-    changed = {
-        name: ImageChops.difference(picture, base) for name, picture in results.items() if name != BASE
-    }
-    return {name: sum(ImageStat.Stat(picture).mean) / 3 for name, picture in changed.items()}
-
-
-def same(one: Image.Image, other: Image.Image) -> bool:
-    """Equal in every pixel."""
-    return ImageChops.difference(one, other).getbbox() is None
-
-
-def check(results: dict[str, Image.Image], table: dict[str, float]) -> None:
-    if not same(results[ZERO], results[BASE]):
-        raise DemoError(f"controls at weight 0 changed the picture (by {table[ZERO]:.4f} levels on average)")
-    for name in (CANNY_ONLY, COLOR_ONLY, BOTH):
-        if table[name] == 0:
-            raise DemoError(f"{name!r} changed nothing")
-    for single in (CANNY_ONLY, COLOR_ONLY):
-        if same(results[BOTH], results[single]):
-            raise DemoError(f"{BOTH!r} gives the same picture as {single!r}: one control is lost")
-
-
-# --- the contact sheet -----------------------------------------------------------------------------------
-
-TITLE = "SCEdit in ComfyUI: one graph, two controls"
-PLAIN_WORDS = (
-    "Made by the sandbox: a miniature model with random, untrained weights. The pictures show that the "
-    "wiring works and that each control acts; they say nothing about quality."
-)
-CELL, GAP, MARGIN = 360, 24, 40
-COLUMNS = 4
-INK, FAINT, PAPER, FRAME = "#1b1f24", "#57606a", "#ffffff", "#eef1f4"
-
-
-@dataclass(frozen=True)
-class Tile:
-    picture: Image.Image
-    caption: str
-    note: str
-
-
-def tiles(photo: Image.Image, pictures: Pictures, table: dict[str, float]) -> list[list[Tile]]:
-    def result(name: str, caption: str) -> Tile:
-        note = f"changed by {table[name]:.1f} of 255 levels" if name in table else "the base picture"
-        return Tile(pictures.results[name], caption, note)
-
-    return [
-        [
-            Tile(photo, "Photo", "input of both preprocessors"),
-            Tile(pictures.canny, "Canny hint", "edges of the photo"),
-            Tile(pictures.color, "Colour hint", "colours of the photo, coarse"),
-        ],
-        [
-            result(BASE, "Without control"),
-            result(CANNY_ONLY, "Canny only"),
-            result(COLOR_ONLY, "Colour only"),
-            result(BOTH, "Canny and colour"),
-        ],
-    ]
-
-
-def contact_sheet(rows: list[list[Tile]], table: dict[str, float], zero_is_exact: bool) -> Image.Image:
-    title, plain, caption, note = (ImageFont.load_default(size) for size in (34, 18, 21, 16))
-    width = 2 * MARGIN + COLUMNS * CELL + (COLUMNS - 1) * GAP
-    heading = _wrap(PLAIN_WORDS, plain, width - 2 * MARGIN)
-    top = MARGIN + 48 + 26 * len(heading) + GAP
-    row_height = CELL + 62
-    sheet = Image.new("RGB", (width, top + len(rows) * row_height + (len(rows) - 1) * GAP + MARGIN), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, MARGIN), TITLE, INK, title)
-    draw.multiline_text((MARGIN, MARGIN + 52), "\n".join(heading), FAINT, plain, spacing=8)
-    for i, row in enumerate(rows):
-        for j, tile in enumerate(row):
-            left, upper = MARGIN + j * (CELL + GAP), top + i * (row_height + GAP)
-            sheet.paste(_fitted(tile.picture), (left, upper))
-            draw.text((left, upper + CELL + 8), tile.caption, INK, caption)
-            draw.text((left, upper + CELL + 36), tile.note, FAINT, note)
-    verdict = "equals the base picture" if zero_is_exact else "does NOT equal the base picture"
-    closing = f"The run at weight 0 {verdict}, pixel by pixel."
-    _draw_table(draw, table, closing, (MARGIN + 3 * (CELL + GAP), top))
-    return sheet
-
-
-def _fitted(picture: Image.Image) -> Image.Image:
-    """The whole picture in the middle of a square cell; small ones keep sharp pixels."""
-    scale = CELL / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
-    cell = Image.new("RGB", (CELL, CELL), FRAME)
-    cell.paste(picture.resize(size, method), ((CELL - size[0]) // 2, (CELL - size[1]) // 2))
-    return cell
-
-
-def _draw_table(
-    draw: ImageDraw.ImageDraw, table: dict[str, float], closing: str, corner: tuple[int, int]
-) -> None:
-    """The measured differences, in the cell that no picture needs."""
-    left, top = corner
-    heading, text = ImageFont.load_default(21), ImageFont.load_default(18)
-    draw.rectangle((left, top, left + CELL - 1, top + CELL - 1), FRAME)
-    draw.text((left + 20, top + 20), "Difference to the base picture", INK, heading)
-    draw.text((left + 20, top + 50), "mean of all pixels, in levels of 255", FAINT, text)
-    for i, (name, value) in enumerate(table.items()):
-        y = top + 100 + 40 * i
-        draw.text((left + 20, y), name, INK, text)
-        draw.text((left + CELL - 20, y), f"{value:.2f}", INK, text, anchor="ra")
-    lines = _wrap(closing, text, CELL - 40)
-    draw.multiline_text((left + 20, top + 110 + 40 * len(table)), "\n".join(lines), FAINT, text, spacing=8)
-
-
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
+SHEETS: dict[str, tuple[str, Callable[[Gallery], Rows]]] = {
+    "controls": ("SCEdit in ComfyUI: canny, colour, both, and styles", controls_sheet),
+    "blend": ("From one edge map to another by weight", blend_sheet),
+    "masks": ("Inpainting and outpainting", masks_sheet),
+    "sketch": ("Sketch to image", sketch_sheet),
+}
 
 
 # --- command line ----------------------------------------------------------------------------------------
 
 
-def save(photo: Image.Image, pictures: Pictures, table: dict[str, float], out: Path) -> Path:
+def check(gallery: Gallery) -> None:
+    """Controls at weight 0 give the picture without them, and at weight 1 another one."""
+    scene = gallery.scenes[0]
+    plain = gallery.paint(scene)
+    if (gallery.paint(scene, {"canny": 0.0, "color": 0.0}) != plain).any():
+        raise DemoError("controls at weight 0 changed the picture")
+    for hint in ("canny", "color"):
+        if (gallery.paint(scene, {hint: 1.0}) == plain).all():
+            raise DemoError(f"the {hint} control changed nothing")
+
+
+def make_sheets(gallery: Gallery, out: Path) -> None:
+    """Write all sheets and say where they are."""
     out.mkdir(parents=True, exist_ok=True)
-    files = {"photo": photo, "canny_hint": pictures.canny, "color_hint": pictures.color, **pictures.results}
-    for name, picture in files.items():
-        picture.save(out / f"{name.replace(' ', '_')}.png")
-    sheet = out / "contact_sheet.png"
-    exact = same(pictures.results[ZERO], pictures.results[BASE])
-    contact_sheet(tiles(photo, pictures, table), table, exact).save(sheet)
-    return sheet
+    for name, (title, build) in SHEETS.items():
+        began = time.monotonic()
+        file = out / f"{name}.jpg"
+        sheet(title, build(gallery)).save(file, quality=88)
+        print(f"  {file}  ({time.monotonic() - began:.0f} s)", flush=True)
+
+
+def print_figures(gallery: Gallery, figures: Iterable[Figure]) -> None:
+    """Print a table of figures."""
+    print(f"  {len(gallery.scenes)} held-out scenes, 20 steps, fixed seeds", flush=True)
+    for figure in figures:
+        mark = "met" if figure.is_met else "NOT MET"
+        print(f"  {figure.name:<38}{figure.value:<32}{figure.aim:<20}{mark}", flush=True)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description="Run the bundled workflow on the sandbox and show the result."
-    )
+    parser = argparse.ArgumentParser(description="Paint with the sandbox's trained miniature model.")
     parser.add_argument("--comfyui", type=Path, required=True, help="ComfyUI's folder")
     parser.add_argument("--base", type=Path, required=True, help="ComfyUI's base directory, written to")
-    parser.add_argument("--models", type=Path, required=True, help="the folder make_models.py wrote to")
-    parser.add_argument("--out", type=Path, required=True, help="where the pictures go")
+    parser.add_argument("--models", type=Path, required=True, help="folder with the sandbox's models")
+    parser.add_argument("--out", type=Path, required=True, help="where the sheets go")
+    parser.add_argument("--measure", action="store_true", help="print figures in place of making sheets")
+    parser.add_argument("--retrain", action="store_true", help="train a style by the workflow and compare it")
     options = parser.parse_args()
     exit_on_terminate()
     try:
         with ComfyServer(options.comfyui, base=options.base, models=options.models) as server:
             print(f"  ComfyUI runs at {server.url}", flush=True)
-            pictures = run_all(server)
-        table = differences(pictures.results)
-        sheet = save(Image.open(PHOTO).convert("RGB"), pictures, table, options.out)
-        print("  mean difference to the picture without control, in levels of 255:")
-        for name, value in table.items():
-            print(f"    {name:<18}{value:8.3f}")
-        print(f"  pictures: {sheet}")
-        check(pictures.results, table)
-    except (DemoError, PromptError, ServerError, WorkflowError) as error:
+            gallery = Gallery(Studio(server), MEASURED if options.measure or options.retrain else SHOWN)
+            check(gallery)
+            if options.measure:
+                print_figures(gallery, measure_all(gallery))
+            elif options.retrain:
+                print_figures(gallery, retrain(server, gallery))
+            else:
+                make_sheets(gallery, options.out)
+    except (DemoError, PromptError, ServerError) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

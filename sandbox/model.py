@@ -16,12 +16,12 @@ UNET: dict[str, Any] = {
     "image_size": 32,
     "in_channels": 4,
     "out_channels": 4,
-    "model_channels": 32,
-    "channel_mult": [1, 2, 4],
+    "model_channels": 64,  # normalised in groups of two, so that a level of colour survives
+    "channel_mult": [1, 2, 2],
     "num_res_blocks": [2, 2, 2],
     # attention at downsample 2 and 4 and in the middle; none at full resolution, where it costs most on a CPU
-    "transformer_depth": [0, 0, 1, 1, 1, 1],
-    "transformer_depth_output": [0, 0, 0, 1, 1, 1, 1, 1, 1],
+    "transformer_depth": [0, 0, 0, 1, 1, 1],
+    "transformer_depth_output": [0, 0, 0, 0, 1, 1, 1, 1, 1],
     "transformer_depth_middle": 1,
     "context_dim": 64,
     "use_spatial_transformer": True,
@@ -29,14 +29,6 @@ UNET: dict[str, Any] = {
     "use_temporal_attention": False,
     "adm_in_channels": None,
     "legacy": False,
-}
-# the one that train_base.py trains
-WORLD_UNET: dict[str, Any] = {
-    **UNET,
-    "model_channels": 64,  # normalised in groups of two, so that a level of colour survives
-    "channel_mult": [1, 2, 2],
-    "transformer_depth": [0, 0, 0, 1, 1, 1],
-    "transformer_depth_output": [0, 0, 0, 0, 1, 1, 1, 1, 1],
 }
 # not readable from the keys of a checkpoint
 HEADS = {"num_heads": -1, "num_head_channels": 32}
@@ -98,44 +90,27 @@ class Tokenizer(sd1_clip.SD1Tokenizer):
 
 
 class SCEditSandbox(comfy.supported_models_base.BASE):
-    """Epsilon prediction, SD 1.5 latents. Everything else is the host's default."""
-
-    unet_config: ClassVar[dict[str, Any]] = {key: UNET[key] for key in _DETECTED}
-    unet_extra_config = HEADS
-    latent_format = comfy.latent_formats.SD15
-    memory_usage_factor = 1.0
-
-    def clip_target(self, state_dict: dict | None = None) -> comfy.supported_models_base.ClipTarget:
-        return comfy.supported_models_base.ClipTarget(Tokenizer, TextEncoder)
-
-
-class SCEditWorld(SCEditSandbox):
     """Velocity prediction on SD 1.5 latents, with a last noise level of 138 instead of 14.6.
 
     A small model says a flat colour more easily as velocity than as noise; and in pictures of large flat
     areas the colours shine through the noise of SD 1.5's last level, which sampling does not start from.
     """
 
-    unet_config: ClassVar[dict[str, Any]] = {key: WORLD_UNET[key] for key in _DETECTED}
+    unet_config: ClassVar[dict[str, Any]] = {key: UNET[key] for key in _DETECTED}
+    unet_extra_config = HEADS
+    latent_format = comfy.latent_formats.SD15
     sampling_settings: ClassVar[dict[str, Any]] = {"linear_end": 0.024}
+    memory_usage_factor = 1.0
 
     def model_type(self, state_dict: dict, prefix: str = "") -> comfy.model_base.ModelType:
         return comfy.model_base.ModelType.V_PREDICTION
 
+    def clip_target(self, state_dict: dict | None = None) -> comfy.supported_models_base.ClipTarget:
+        return comfy.supported_models_base.ClipTarget(Tokenizer, TextEncoder)
+
 
 def register() -> None:
-    """Add the model classes to the host's list: last, so that they answer for no other model, and once."""
+    """Add the model class to the host's list: last, so that it never answers for another model, and once."""
     models = comfy.supported_models.models
-    known = {model.__name__ for model in models}
-    models.extend(model for model in (SCEditSandbox, SCEditWorld) if model.__name__ not in known)
-
-
-def skips() -> list[tuple[int, int]]:
-    """Channels and stride of every input block; the last one's output is the skip of output block 0."""
-    width = UNET["model_channels"]
-    blocks = [(width, 1)]
-    for level, (mult, count) in enumerate(zip(UNET["channel_mult"], UNET["num_res_blocks"], strict=True)):
-        if level:
-            blocks.append((blocks[-1][0], 2))
-        blocks += [(width * mult, 1)] * count
-    return blocks
+    if not any(known.__name__ == SCEditSandbox.__name__ for known in models):
+        models.append(SCEditSandbox)

@@ -300,7 +300,9 @@ def _prepare_base(base: Path) -> None:
     pack = _emptied(base / "custom_nodes" / PACK)
     for name in PACK_CONTENT:
         _copy(REPO / name, pack / name)
-    _copy(REPO / "sandbox", _emptied(base / "custom_nodes" / SANDBOX))
+    sandbox = _emptied(base / "custom_nodes" / SANDBOX)
+    for name in ("__init__.py", "model.py"):
+        _copy(REPO / "sandbox" / name, sandbox / name)
 
 
 def _emptied(folder: Path) -> Path:

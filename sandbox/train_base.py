@@ -23,36 +23,31 @@ import torch
 import torch.nn.functional as F
 import world
 from base_model import Average, BaseNet
+from muon import Muon
 from PIL import Image
 from safetensors.torch import save as safetensors_bytes
 from slim_vae import LATENT, SlimVAE, padded
 from torch import Tensor
-from training_run import Log, import_model, save_atomic, warm_cosine, warm_hold_decay
+from train_vae import load_vae, to_tensor, train_vae
+from training_run import Log, import_model, save_atomic, warm_hold_decay
 
-VAE_STEPS, VAE_BATCH, VAE_CROP, VAE_RATE = 2500, 8, 64, 2e-3
-VAE_PICTURES = 800
-STYLED = 0.15  # share of the VAE's pictures in one of the styles, so that it can show them
-LATENT_NOISE = 0.05  # what the decoder learns to overlook
-
-RATE, DECAY, EMA, CAPTION_DROPOUT, SAVE_EVERY = 6e-4, 200, 0.99, 0.12, 100
+MATRIX_RATE, RATE = 4e-3, 1e-3  # Muon's and AdamW's
+DECAY = 0.5  # share of the steps in which the rates fall
+EMA, CAPTION_DROPOUT, SAVE_EVERY = 0.99, 0.12, 100
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Part of the training at one picture size, on so many scenes; `until` counts the steps of all phases.
-
-    `gamma` is that of min-SNR; it leaves out high noise, where captions decide, so later phases go without.
-    """
+    """Part of the training at one picture size, on so many scenes; `until` counts the steps of all phases."""
 
     side: int
     scenes: int
     until: int
     batch: int
-    gamma: float = 0.0
 
 
 # small pictures teach what things are at a quarter of the cost
-PHASES = (Phase(128, 8000, 1000, 16, gamma=5), Phase(128, 8000, 1500, 16), Phase(256, 3000, 1850, 8))
+PHASES = (Phase(128, 8000, 800, 16), Phase(256, 3000, 2100, 8))
 PROMPTS = (
     "a red circle and a small blue square on a white background",
     "a large yellow star on grass under a blue sky",
@@ -63,96 +58,6 @@ PROMPTS = (
     "a large blue square on a pink background",
     "a pink tree, a small red triangle and an orange star on a black background",
 )
-
-
-# --- VAE -------------------------------------------------------------------------------------------------
-
-
-def vae_pictures() -> np.ndarray:
-    """Scenes uint8 `(N, 256, 256, 3)`, some of them styled."""
-    rng = np.random.default_rng(0)
-    pictures = np.empty((VAE_PICTURES, world.SIZE, world.SIZE, 3), np.uint8)
-    for seed in range(VAE_PICTURES):
-        picture = world.scene(seed).picture
-        if rng.random() < STYLED:
-            picture = world.STYLES[str(rng.choice(list(world.STYLES)))](picture)
-        pictures[seed] = picture
-    return pictures
-
-
-def to_tensor(pictures: np.ndarray) -> Tensor:
-    """`(B, 3, H, W)`, 0..1."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, 1).float() / 255
-
-
-def vae_loss(made: Tensor, wanted: Tensor, latents: Tensor) -> Tensor:
-    """Pixels, edges, and latents of mean 0 and variance 1 in every channel."""
-    error = made - wanted
-    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-    mean, spread = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
-    shape = mean.square().mean() + (spread - 1).square().mean()
-    return error.abs().mean() + 2 * error.square().mean() + 0.5 * edges + 0.01 * shape
-
-
-def psnr(vae: SlimVAE, seeds: range) -> float:
-    """Mean over whole scenes, dB."""
-    with torch.no_grad():
-        values = []
-        for seed in seeds:
-            wanted = to_tensor(world.scene(seed).picture[None])
-            made = vae.decode(vae.encode(wanted)).clamp(0, 1)
-            values.append(-10 * torch.log10(F.mse_loss(made, wanted)).item())
-    return sum(values) / len(values)
-
-
-def crops(pictures: np.ndarray, step: int) -> Tensor:
-    rng = np.random.default_rng([1, step])
-    corners = rng.integers(0, world.SIZE - VAE_CROP + 1, (VAE_BATCH, 2))
-    chosen = rng.integers(0, len(pictures), VAE_BATCH)
-    return to_tensor(
-        np.stack(
-            [
-                pictures[n, y : y + VAE_CROP, x : x + VAE_CROP]
-                for n, (y, x) in zip(chosen, corners, strict=True)
-            ]
-        )
-    )
-
-
-def train_vae(work: Path, log: Log) -> None:
-    """Train the VAE on crops; FOLDER/vae.pt."""
-    torch.manual_seed(0)
-    vae, state_file, step = SlimVAE(), work / "vae.pt", 0
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=VAE_RATE, weight_decay=1e-4)
-    if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
-        vae.load_state_dict(state["vae"])
-        optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
-    if step >= VAE_STEPS:
-        return
-    pictures = vae_pictures()
-    while step < VAE_STEPS:
-        for group in optimizer.param_groups:
-            group["lr"] = VAE_RATE * warm_cosine(step, VAE_STEPS)
-        wanted = crops(pictures, step)
-        latents = vae.encode(wanted)
-        noisy = latents + LATENT_NOISE * torch.randn(latents.shape)
-        loss = vae_loss(vae.decode(noisy), wanted, latents)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        if step % 100 == 0:
-            quality = psnr(vae, world.HELD_OUT[:4])
-            log.say(f"VAE step {step}/{VAE_STEPS}, loss {loss.item():.4f}, PSNR {quality:.2f} dB")
-            save_atomic(
-                {"vae": vae.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, state_file
-            )
-    log.note(
-        "vae", steps=VAE_STEPS, batch=VAE_BATCH, crop=VAE_CROP, psnr=round(psnr(vae, world.HELD_OUT[:32]), 2)
-    )
 
 
 # --- latents ---------------------------------------------------------------------------------------------
@@ -175,12 +80,6 @@ def encode_scenes(vae: SlimVAE, seeds: range, side: int) -> tuple[np.ndarray, li
 def _encode_part(work: Path, seeds: range, side: int) -> tuple[np.ndarray, list[str]]:
     torch.set_num_threads(1)
     return encode_scenes(load_vae(work), seeds, side)
-
-
-def load_vae(work: Path) -> SlimVAE:
-    vae = SlimVAE()
-    vae.load_state_dict(torch.load(work / "vae.pt", weights_only=True)["vae"])
-    return vae.eval()
 
 
 def make_latents(work: Path, log: Log) -> None:
@@ -209,8 +108,10 @@ class BaseTraining:
         torch.manual_seed(0)
         self.work, self.log = work, log
         self.net = BaseNet(model)
-        self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01
+        matrices, others = self.net.matrices()
+        self.optimizers = (
+            (Muon(matrices, MATRIX_RATE), MATRIX_RATE),
+            (torch.optim.AdamW(others, RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True), RATE),
         )
         self.step, self.seconds, self.losses = 0, 0.0, []
         self.vae = load_vae(work)
@@ -236,7 +137,7 @@ class BaseTraining:
             chosen = np.sort(rng.choice(len(latents), phase.batch, replace=False))
             dropped = rng.random(phase.batch) < CAPTION_DROPOUT
             said = [empty if drop else tokens[n] for n, drop in zip(chosen, dropped, strict=True)]
-            self._learn(torch.from_numpy(latents[chosen]).float(), said, phase.gamma)
+            self._learn(torch.from_numpy(latents[chosen]).float(), said)
             self.seconds += time.monotonic() - began
             if self.step % 50 == 0:
                 pace = time.monotonic() - began
@@ -246,15 +147,16 @@ class BaseTraining:
             if self.step % SAVE_EVERY == 0 or self.step == phase.until:
                 self._save(phase)
 
-    def _learn(self, latents: Tensor, tokens: list[list[int]], gamma: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = RATE * warm_hold_decay(self.step, PHASES[-1].until, DECAY)
-        draw = torch.Generator().manual_seed(self.step)
-        loss = self.net.velocity_loss(latents, tokens, draw, gamma)
-        self.optimizer.zero_grad()
+    def _learn(self, latents: Tensor, tokens: list[list[int]]) -> None:
+        loss = self.net.velocity_loss(latents, tokens, torch.Generator().manual_seed(self.step))
+        self.net.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        self.optimizer.step()
+        factor = warm_hold_decay(self.step, PHASES[-1].until, DECAY)
+        for optimizer, rate in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+            optimizer.step()
         self.step += 1
         self.losses.append(loss.item())
         self.average.update(self.net, self.step)
@@ -265,13 +167,15 @@ class BaseTraining:
             return
         state = torch.load(file, weights_only=True)
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for (optimizer, _), saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.average.weights = state["average"]
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
 
     def _save(self, phase: Phase) -> None:
         state = {"step": self.step, "seconds": self.seconds, "losses": self.losses}
-        state |= {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state |= {"net": self.net.state_dict()}
+        state |= {"optimizers": [optimizer.state_dict() for optimizer, _ in self.optimizers]}
         save_atomic({**state, "average": self.average.weights}, self.work / "unet.pt")
         curve = [round(float(np.mean(self.losses[i : i + 200])), 4) for i in range(0, len(self.losses), 200)]
         self.log.note("unet", steps=self.step, minutes=round(self.seconds / 60, 1), loss_per_200_steps=curve)
@@ -302,7 +206,7 @@ def export(work: Path, models: Path, model: ModuleType) -> Path:
     with torch.device("meta"):
         host = TAESD(latent_channels=LATENT).state_dict()
     vae = padded(slim, {key: value for key, value in host.items() if key.startswith("taesd_")})
-    vae["vae_scale"] = torch.tensor(model.SCEditWorld.latent_format().scale_factor)
+    vae["vae_scale"] = torch.tensor(model.SCEditSandbox.latent_format().scale_factor)
     vae["vae_shift"] = torch.tensor(0.0)
     parts = {
         "model.diffusion_model.": _below("unet.", average),

@@ -40,9 +40,9 @@ def warm_cosine(step: int, steps: int, warmup: int = 100) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, steps - warmup))))
 
 
-def warm_hold_decay(step: int, steps: int, decay: int, warmup: int = 100) -> float:
-    """Factor of the learning rate: up in `warmup` steps, held, and down to a fiftieth in the last `decay`."""
-    return min((step + 1) / warmup, 1.0, max(0.02, (steps - step) / decay))
+def warm_hold_decay(step: int, steps: int, decay: float, warmup: int = 50) -> float:
+    """Factor of the learning rate: up, held, and down to a fiftieth in the last share `decay`."""
+    return min((step + 1) / warmup, 1.0, max(0.02, (steps - step) / (steps * decay)))
 
 
 class Log:

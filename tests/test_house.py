@@ -20,6 +20,7 @@ PROCESSES = {"subprocess", "multiprocessing"}
 DOWNLOADS = REPOSITORY / "scedit_core" / "annotators" / "download.py"
 SHARED_BY_NODES = {
     "detecting",
+    "hints",
     "host_model",
     "hosting",
     "inputs",

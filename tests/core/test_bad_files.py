@@ -260,6 +260,14 @@ DAMAGED = {
         SC | {f"{DOWN}.bias": torch.tensor([0, 0, torch.inf, 0])},
         [f"{DOWN}.bias", "NaN or infinite"],
     ),
+    "Inf against Inf": (
+        SC | {f"{DOWN}.bias": torch.tensor([0, -torch.inf, torch.inf, 0]).half()},
+        [f"{DOWN}.bias", "NaN or infinite"],
+    ),
+    "NaN in 8 bits": (
+        SC | {f"{DOWN}.bias": torch.tensor([0, 0, torch.nan, 0]).to(torch.float8_e4m3fn)},
+        [f"{DOWN}.bias", "NaN or infinite"],
+    ),
     "whole numbers": (SC | {f"{DOWN}.weight": WEIGHT.int()}, [f"{DOWN}.weight", "int32", "floating point"]),
     "complex": (SC | {f"{DOWN}.weight": WEIGHT + 0j}, ["complex64", "floating point"]),
     "powers of two": (

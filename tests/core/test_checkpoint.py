@@ -256,3 +256,12 @@ def test_weights_stay_in_the_mapped_file(suffix, tmp_path):
         for weights in tuners.parameters():
             weights.add_(1)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_large_weights_load_though_their_sum_is_infinite(dtype, tmp_path):
+    tuners = fresh("sc", dtype)
+    for weights in tuners.parameters():
+        torch.nn.init.constant_(weights, torch.finfo(dtype).max)
+    save_checkpoint(tuners, tmp_path / "large.safetensors")
+    assert equal(load_checkpoint(tmp_path / "large.safetensors"), tuners)

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from support import GOLDEN
 
-from scedit_core import SCEditError
+from scedit_core import SCEditError, SkipLayout, TunerSpec, build_tuners
 from scedit_core.hint import cover, to_hint, to_mask
 
 SIZES = [(64, 64), (64, 96), (96, 64), (8, 200), (200, 8), (65, 31)]
@@ -119,3 +120,18 @@ def test_hints_equal_the_authors_where_theirs_have_no_bars(golden, case):
     wanted = stored[f"{case['index']}.hint"]
     # the authors round to whole steps of 1/255, once per direction
     assert (cover(to_hint(image), *case["target_hw"]) - wanted).abs().max() < 1.5 / 255
+
+
+@pytest.mark.parametrize("channels", [32, 320])
+def test_a_fresh_encoder_lets_the_hint_through_its_first_convs(channels):
+    """PyTorch's own start leaves a thousandth of it, and training spends its steps on bringing it back."""
+    torch.manual_seed(0)
+    layout = SkipLayout.from_channels((channels * 4,) * 5 + (channels * 2,) * 3 + (channels,) * 4)
+    encoder = build_tuners(TunerSpec.csc(layout)).hint_encoder
+    lines = torch.zeros(2, 3, 128, 128)
+    lines[0, :, 40:42, 20:100] = lines[1, :, 20:100, 70:72] = 1.0
+    with torch.no_grad():
+        for count, conv in enumerate(encoder.pre):
+            lines = conv(F.silu(lines) if count else lines)
+    difference = (lines[0] - lines[1]).std()  # of two hints, so that biases do not count
+    assert 0.1 < difference < 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ if COMFYUI:
     import folder_paths
     import utils.extra_config  # noqa: F401 - as main.py does: later nodes.py has comfy/utils.py answer to this name
     from host_tools import load, tiny_model
-    from server_tools import PHOTO, server_module
+    from server_tools import PHOTO, server_module, studio_module
 
 
 @pytest.fixture(scope="session")
@@ -73,15 +72,9 @@ def other_control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="session")
-def sandbox_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models folder of the sandbox; made here if the caller did not bring one."""
-    given = os.environ.get("SCEDIT_SANDBOX_MODELS")
-    if given:
-        return Path(given)
-    folder = tmp_path_factory.mktemp("sandbox_models")
-    script = REPOSITORY / "sandbox" / "make_models.py"
-    subprocess.run([sys.executable, str(script), "--comfyui", COMFYUI, "--out", str(folder)], check=True)
-    return folder
+def sandbox_models() -> Path:
+    """Models folder of the sandbox: the one the caller brought, or the repository's own."""
+    return Path(os.environ.get("SCEDIT_SANDBOX_MODELS", REPOSITORY / "sandbox" / "models"))
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +83,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, sandbox_models: Path) -> It
     base = tmp_path_factory.mktemp("base")
     with server_module.ComfyServer(Path(COMFYUI), base=base, models=sandbox_models) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def studio(server: Any) -> Any:
+    """Paints with the sandbox's model; what one test has painted, the next gets at once."""
+    return studio_module.Studio(server)
 
 
 @pytest.fixture(scope="session")

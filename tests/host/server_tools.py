@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import io
+import sys
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,9 @@ from support import REPOSITORY, load_module
 
 server_module = load_module("scedit_sandbox_server", REPOSITORY / "sandbox" / "server.py")
 workflow_module = load_module("scedit_sandbox_workflow", REPOSITORY / "sandbox" / "workflow.py")
+# Last: the sandbox's server.py and model.py must not hide what ComfyUI calls so.
+sys.path.append(str(REPOSITORY / "sandbox"))
+figures, measure, studio_module, world = map(import_module, ("figures", "measure", "studio", "world"))
 
 CHECKPOINT = "scedit_sandbox.safetensors"
 PHOTO = REPOSITORY / "sandbox" / "photo.jpg"

@@ -13,7 +13,7 @@ from server_tools import base_prompt, changed, pixels, server_module
 
 from scedit_core import SkipLayout, TunerSpec, build_tuners, save_checkpoint
 
-SANDBOX = SkipLayout.from_channels((128, 128, 64, 64, 64, 32, 32, 32, 32))
+SANDBOX = SkipLayout.from_channels((128, 128, 128, 128, 128, 64, 64, 64, 64))
 SD15 = SkipLayout.from_channels((1280,) * 5 + (640,) * 3 + (320,) * 4)
 
 
@@ -90,7 +90,7 @@ BAD_FILES = {
         "other.safetensors",
         "1280",
         "SD 1.5 / SD 2.x",
-        "(128, 128, 64",
+        "(128, 128, 128",
         "load the checkpoint",
     ],
     write_lora: ["not an SCEdit tuner", "lora_unet_mid_block"],

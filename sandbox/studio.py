@@ -1,0 +1,41 @@
+"""Pictures made by a running ComfyUI: upload, paint, fetch."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from graphs import SAVE, Painting, graph
+from PIL import Image
+
+__all__ = ["Studio"]
+
+
+class Studio:
+    """Paints in a ComfyServer; what was painted or uploaded once is not made again."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._painted: dict[Painting, np.ndarray] = {}
+        self._uploaded: set[str] = set()
+
+    def upload(self, name: str, picture: np.ndarray) -> str:
+        """Put a picture uint8 `(H, W, 3)` or `(H, W)` into the input folder; its name there."""
+        if name not in self._uploaded:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, f"{name}.png")
+                Image.fromarray(picture).save(file)
+                self._server.upload_image(file)
+            self._uploaded.add(name)
+        return f"{name}.png"
+
+    def paint(self, painting: Painting) -> np.ndarray:
+        """The picture, uint8 `(256, 256, 3)`."""
+        if painting not in self._painted:
+            outputs = self._server.execute(graph(painting))
+            data = self._server.fetch_image(outputs[SAVE]["images"][0])
+            self._painted[painting] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        return self._painted[painting]

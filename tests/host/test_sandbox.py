@@ -1,0 +1,44 @@
+"""What the trained sandbox shows: pictures of held-out scenes follow their controls, alone and together.
+
+The bounds leave a margin to what its miniature model reaches.
+"""
+
+import numpy as np
+import pytest
+from server_tools import figures, measure, world
+
+
+@pytest.fixture(scope="module")
+def gallery(studio):
+    """Two held-out scenes."""
+    return figures.Gallery(studio, world.HELD_OUT[:2])
+
+
+def test_canny_puts_edges_where_the_hint_has_them(gallery):
+    with_control = gallery.mean(figures.f1, lambda scene: gallery.paint(scene, {"canny": 1.0}))
+    assert with_control > max(0.6, 2 * gallery.mean(figures.f1, gallery.paint))
+
+
+def test_color_brings_the_colors_of_the_hint(gallery):
+    with_control = gallery.mean(figures.error, lambda scene: gallery.paint(scene, {"color": 1.0}))
+    assert with_control < 0.7 * gallery.mean(figures.error, gallery.paint)
+
+
+def test_both_controls_at_once_keep_what_each_does(gallery):
+    def paint(scene):
+        return figures.paint_separate(gallery, scene)
+
+    assert gallery.mean(figures.f1, paint) > max(0.5, 2 * gallery.mean(figures.f1, gallery.paint))
+    assert gallery.mean(figures.error, paint) < 0.7 * gallery.mean(figures.error, gallery.paint)
+
+
+def test_the_night_style_comes_near_its_pictures(gallery):
+    wanted = [world.STYLES["night"](world.scene(seed).picture) for seed in range(30)]
+    plain = [gallery.paint(scene) for scene in gallery.scenes]
+    styled = [gallery.paint(scene, style="night") for scene in gallery.scenes]
+    assert measure.style_distance(styled, wanted) < 0.8 * measure.style_distance(plain, wanted)
+
+
+def test_controls_at_weight_zero_give_the_picture_without_them(gallery):
+    scene = gallery.scenes[0]
+    assert np.array_equal(gallery.paint(scene, {"canny": 0.0, "color": 0.0}), gallery.paint(scene))
