@@ -36,12 +36,13 @@ class HintEncoder(nn.Module):
         super().__init__()
         self.features = spec.features
         widths = zip(spec.stem[:-1], spec.stem[1:], _STEM_STRIDES, strict=True)
-        self.pre = nn.ModuleList(
+        stem = [
             operations.Conv2d(before, after, 3, stride=stride, padding=1, device=device, dtype=dtype)
             for before, after, stride in widths
-        )
-        for conv in self.pre:
+        ]
+        for conv in stem:
             _start_passing(conv)
+        self.pre = nn.ModuleList(stem)
         self.dense = nn.ModuleDict()
         before = spec.stem[-1]
         make = partial(_dense, spec, operations=operations, device=device, dtype=dtype)
