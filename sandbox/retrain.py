@@ -32,7 +32,7 @@ def retrain(server: Any, gallery: Gallery) -> list[Figure]:
     server.execute(training_prompt(server, job), LONGEST)
     minutes = (time.monotonic() - began) / 60
     try:
-        ours, theirs = (style_figure(gallery, job.style, tuner) for tuner in (MADE, STYLE))
+        ours, theirs = (style_figure(gallery, job.style, tuner) for tuner in (f"{MADE}.safetensors", STYLE))
     finally:
         for file in (server.base / "models" / "scedit").glob(f"{MADE}*.safetensors"):
             file.unlink()
