@@ -19,6 +19,7 @@ from ..scedit_core import SCEditError
 from ..scedit_core.annotators.depth import DEPTH_LOOK, build_depth, depth
 from ..scedit_core.annotators.download import download_weights
 from ..scedit_core.annotators.hed import HED_LOOK, build_hed, hed
+from ..scedit_core.annotators.photo import to_photo
 from ..scedit_core.annotators.pose import POSE_LOOK, build_pose, pose
 from ..scedit_core.annotators.segmentation import SEGMENTATION_LOOK, build_segmentation, segmentation
 from ..scedit_core.annotators.sizing import Look
@@ -33,7 +34,7 @@ from ..scedit_core.annotators.weights import (
     find_weights,
     missing_weights,
 )
-from ..scedit_core.hint import to_hint
+from .hints import annotate
 from .paths import annotator_folder, annotator_folders, preprocessor_packs
 
 if TYPE_CHECKING:
@@ -108,16 +109,10 @@ def _detect(
     resolution: int,
     download: bool,
 ) -> Tensor:
-    photos = (to_hint(image).movedim(1, -1) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-    memory = detector.look.memory(*photos.shape[1:3], resolution)
+    photos = to_photo(image)
+    memory = detector.look.memory(*photos.shape[-2:], resolution)
     net = _loaded(detector, _paths(detector.files, download), memory)
-    progress = comfy.utils.ProgressBar(len(photos))
-    hints = []
-    for photo in photos:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        hints.append(torch.from_numpy(look(np.ascontiguousarray(photo), net)).float() / 255)
-        progress.update(1)
-    return torch.stack(hints)
+    return annotate(photos, lambda photo: look(photo, net))
 
 
 def _paths(files: Sequence[WeightFile | None], download: bool) -> tuple[Path | None, ...]:

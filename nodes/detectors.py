@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from .detecting import detect_depth, detect_hed, detect_pose, detect_segmentation
+from .hints import KEEPS_PREVIEW, show
 from .inputs import download, resolution
 
-# What a node that offers all of them calls, by the name of the condition.
-DETECTORS = {
-    "hed": detect_hed,
-    "depth": detect_depth,
-    "pose": detect_pose,
-    "segmentation": detect_segmentation,
-}
-
 POLARITIES = ["dark on white", "white on black"]
-
-# Shows the preview again when ComfyUI takes the hint from its cache; a schema field since ComfyUI 0.19.
-_KEEPS_PREVIEW = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
-
-
-def _with_preview(hint: Tensor, cls: type[io.ComfyNode]) -> io.NodeOutput:
-    return io.NodeOutput(hint, ui=ui.PreviewImage(hint, cls=cls))
 
 
 class SCEditHED(io.ComfyNode):
@@ -51,7 +37,7 @@ class SCEditHED(io.ComfyNode):
                 download(),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a HED control.")],
-            **_KEEPS_PREVIEW,
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -60,7 +46,7 @@ class SCEditHED(io.ComfyNode):
     ) -> io.NodeOutput:
         """Make and show the hint."""
         hint = detect_hed(image, resolution, download, white_on_black=polarity == POLARITIES[1])
-        return _with_preview(hint, cls)
+        return show(cls, hint)
 
 
 class SCEditDepth(io.ComfyNode):
@@ -81,13 +67,13 @@ class SCEditDepth(io.ComfyNode):
                 download(),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a depth control.")],
-            **_KEEPS_PREVIEW,
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
     def execute(cls, image: Tensor, resolution: int = 0, download: bool = False) -> io.NodeOutput:
         """Make and show the hint."""
-        return _with_preview(detect_depth(image, resolution, download), cls)
+        return show(cls, detect_depth(image, resolution, download))
 
 
 class SCEditPose(io.ComfyNode):
@@ -116,7 +102,7 @@ class SCEditPose(io.ComfyNode):
                 download(),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a pose control.")],
-            **_KEEPS_PREVIEW,
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -129,7 +115,7 @@ class SCEditPose(io.ComfyNode):
         download: bool = False,
     ) -> io.NodeOutput:
         """Make and show the hint."""
-        return _with_preview(detect_pose(image, resolution, download, hands=hands, face=face), cls)
+        return show(cls, detect_pose(image, resolution, download, hands=hands, face=face))
 
 
 class SCEditSegmentation(io.ComfyNode):
@@ -150,10 +136,10 @@ class SCEditSegmentation(io.ComfyNode):
                 download(),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a segmentation control.")],
-            **_KEEPS_PREVIEW,
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
     def execute(cls, image: Tensor, resolution: int = 512, download: bool = False) -> io.NodeOutput:
         """Make and show the hint."""
-        return _with_preview(detect_segmentation(image, resolution, download), cls)
+        return show(cls, detect_segmentation(image, resolution, download))

@@ -39,7 +39,6 @@ class Muon(torch.optim.Optimizer):
 
     def _momentum(self, weight: nn.Parameter) -> Tensor:
         """Nesterov's, as a matrix."""
-        assert weight.grad is not None
         state = self.state[weight]
         momentum = state["momentum"] if state else torch.zeros_like(weight)
         state["momentum"] = momentum.lerp_(weight.grad, 1 - MOMENTUM)

@@ -109,8 +109,7 @@ def test_an_empty_batch_is_refused(nodes, pack):
             run(nodes[node], image=torch.zeros(0, 8, 8, 3))
 
 
-def test_each_detector_is_there_by_the_name_of_its_condition(hed, pack):
-    detectors = pack.nodes.detectors.DETECTORS
-    assert sorted(detectors) == ["depth", "hed", "pose", "segmentation"]
+def test_transparent_parts_are_white_as_for_all_hints(hed):
     image = picture(16, 16)
-    assert torch.equal(detectors["hed"](image), run(hed, image=image))
+    hidden = torch.cat([image, torch.zeros_like(image[..., :1])], -1)
+    assert torch.equal(run(hed, image=hidden), run(hed, image=torch.ones_like(image)))
