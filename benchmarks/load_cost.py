@@ -47,13 +47,11 @@ def ways(pack: Any, path: Path) -> dict[str, Callable[[], Any]]:
     """The ways of loading; those of safetensors alone for a file of its own."""
     from safetensors.torch import load_file
 
-    core, host = pack.scedit_core, pack.nodes.hosting.host_tuners
-
-    def node() -> Any:
-        checkpoint = core.read_checkpoint(path)
-        return host("control", checkpoint.spec, checkpoint.state_dict, checkpoint.metadata)
-
-    both = {"read_checkpoint": lambda: core.read_checkpoint(path), "loader node": node}
+    core = pack.scedit_core
+    both = {
+        "read_checkpoint": lambda: core.read_checkpoint(path),
+        "loader node": lambda: pack.nodes.hosting.read_hosted("control", path),
+    }
     both["load_checkpoint"] = lambda: core.load_checkpoint(path)
     if path.is_file():
         both["load_file"] = lambda: load_file(path)

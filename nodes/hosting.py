@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import comfy.model_management
@@ -11,7 +12,7 @@ import comfy.model_patcher
 import comfy.ops
 from torch import Tensor
 
-from ..scedit_core import TunerSpec, fill_tuners
+from ..scedit_core import Checkpoint, CSCTunerSet, SCTunerSet, TunerSpec, fill_tuners, read_tuners
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -36,7 +37,16 @@ def host_tuners(
 
     The weights are taken over: those of a memory-mapped file stay there until ComfyUI loads them.
     """
-    tuners = fill_tuners(spec, state_dict, operations=comfy.ops.manual_cast)
+    return _host(name, fill_tuners(spec, state_dict, operations=comfy.ops.manual_cast), metadata)
+
+
+def read_hosted(name: str, path: Path) -> tuple[Checkpoint, HostedTuners]:
+    """A tuner file or published folder and its tuners. Raises SCEditError, in one sentence."""
+    checkpoint, tuners = read_tuners(path, comfy.ops.manual_cast)
+    return checkpoint, _host(name, tuners, checkpoint.metadata)
+
+
+def _host(name: str, tuners: SCTunerSet | CSCTunerSet, metadata: Mapping[str, str]) -> HostedTuners:
     # looked up now, not imported by name: ComfyUI rebinds it at start when weights are loaded dynamically
     patcher = comfy.model_patcher.CoreModelPatcher(
         tuners,

@@ -7,8 +7,8 @@ from typing import Literal
 
 from comfy_api.latest import io
 
-from ..scedit_core import SCEditError, read_checkpoint
-from .hosting import HostedTuners, host_tuners
+from ..scedit_core import SCEditError
+from .hosting import HostedTuners, read_hosted
 from .inputs import ReadsTuner, tuner_name
 from .paths import tuner_path
 from .sockets import CONTROL, TUNER
@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
-    checkpoint = read_checkpoint(tuner_path(name))
+    checkpoint, hosted = read_hosted(name, tuner_path(name))
     if checkpoint.spec.kind != kind:
         raise SCEditError(f"'{name}' is {_KINDS[checkpoint.spec.kind]}")
     for note in checkpoint.notes:
         _log.info("SCEdit: '%s': %s", name, note)
-    return host_tuners(name, checkpoint.spec, checkpoint.state_dict, checkpoint.metadata)
+    return hosted
 
 
 class _LoadTuner(ReadsTuner):

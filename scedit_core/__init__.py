@@ -6,6 +6,7 @@ from .checkpoint import (
     fill_tuners,
     load_checkpoint,
     read_checkpoint,
+    read_tuners,
     save_checkpoint,
 )
 from .control import CSCTunerSet
@@ -32,5 +33,6 @@ __all__ = [
     "load_checkpoint",
     "prepare_edit",
     "read_checkpoint",
+    "read_tuners",
     "save_checkpoint",
 ]

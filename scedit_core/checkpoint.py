@@ -48,7 +48,20 @@ class Checkpoint:
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a tuner file or published folder. Raises SCEditError, in one sentence, for anything else."""
-    place = Path(path)
+    return _read(Path(path), Unset)[0]
+
+
+def read_tuners(
+    path: str | os.PathLike[str], operations: Any = Unset
+) -> tuple[Checkpoint, SCTunerSet | CSCTunerSet]:
+    """What `read_checkpoint` says of a file, and what `load_checkpoint` makes of it, in one reading."""
+    checkpoint, tuners = _read(Path(path), operations)
+    _fill(tuners, checkpoint.state_dict)
+    return checkpoint, tuners
+
+
+def _read(place: Path, operations: Any) -> tuple[Checkpoint, SCTunerSet | CSCTunerSet]:
+    """The file, checked against the tuners it asks for, which are still without weights."""
     raw = read_tensors(place)
     try:
         _check_tensors(raw)
@@ -59,12 +72,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         base = stated_base(raw.metadata, raw.config)
         if base and any(base in name for name in spec.families):
             spec = replace(spec, base=base)
-        _check_keys(spec, state_dict, detected)
+        tuners = build_tuners(spec, operations=operations, device=torch.device("meta"))
+        _check_keys(tuners.state_dict(), state_dict, detected)
         _check_finite(raw.tensors)
     except SCEditError as error:
         raise SCEditError(f"'{shown(place.name)}': {error}") from error
     notes = (*raw.notes, *_notes(spec))
-    return Checkpoint(spec, state_dict, detected.format.name, raw.metadata, raw.path, raw.config, notes)
+    name = detected.format.name
+    return Checkpoint(spec, state_dict, name, raw.metadata, raw.path, raw.config, notes), tuners
 
 
 def build_tuners(
@@ -87,15 +102,18 @@ def fill_tuners(
     Tensors of a memory-mapped file stay mapped: no memory is taken until they are used.
     """
     tuners = build_tuners(spec, operations=operations, device=torch.device("meta"))
+    _fill(tuners, state_dict)
+    return tuners
+
+
+def _fill(tuners: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     dtype = _working_dtype(state_dict)
     tuners.load_state_dict({key: tensor.to(dtype) for key, tensor in state_dict.items()}, assign=True)
-    return tuners
 
 
 def load_checkpoint(path: str | os.PathLike[str], operations: Any = Unset) -> SCTunerSet | CSCTunerSet:
     """Tuners of a file or published folder, on the CPU, in the file's dtype, with layers of `operations`."""
-    checkpoint = read_checkpoint(path)
-    return fill_tuners(checkpoint.spec, checkpoint.state_dict, operations=operations)
+    return read_tuners(path, operations)[1]
 
 
 def save_checkpoint(
@@ -146,9 +164,10 @@ def _notes(spec: TunerSpec) -> Iterator[str]:
         )
 
 
-def _check_keys(spec: TunerSpec, state_dict: Mapping[str, Tensor], detected: DetectedFormat) -> None:
+def _check_keys(
+    expected: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], detected: DetectedFormat
+) -> None:
     """Compare with the tuners these sizes make: every tensor there, none left over, each of its shape."""
-    expected = build_tuners(spec, operations=Unset, device=torch.device("meta")).state_dict()
     partial = {
         re.sub(r"(down|mid|up)\.(weight|bias)$", "down.weight", key) for key in state_dict if "tuners." in key
     }
