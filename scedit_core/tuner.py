@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -46,10 +46,15 @@ class SCTuner(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.down = operations.Linear(channels, rank, device=device, dtype=dtype)
-        self.up = operations.Linear(rank, channels, device=device, dtype=dtype)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+        layer = partial(self._layer(operations), device=device, dtype=dtype)
+        self.down = layer(channels, rank)
+        self.up = layer(rank, channels)
+        for weights in self.up.parameters():
+            nn.init.zeros_(weights)
+
+    def _layer(self, operations: Any) -> Callable[..., nn.Module]:
+        """What makes a layer of given channels in and out."""
+        return operations.Linear
 
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
@@ -58,52 +63,29 @@ class SCTuner(nn.Module):
         return self.up(F.gelu(self.down(x))).movedim(-1, 1)
 
 
-class ConvSCTuner(nn.Module):
+class ConvSCTuner(SCTuner):
     """The adapter with 3x3 convs in place of the linear layers (paper, Table 5 at rank C/8)."""
 
-    def __init__(
-        self,
-        channels: int,
-        rank: int,
-        *,
-        operations: Any = nn,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        self.down = operations.Conv2d(channels, rank, 3, padding=1, device=device, dtype=dtype)
-        self.up = operations.Conv2d(rank, channels, 3, padding=1, device=device, dtype=dtype)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
+    def _layer(self, operations: Any) -> Callable[..., nn.Module]:
+        return partial(operations.Conv2d, kernel_size=3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
         return self.up(F.gelu(self.down(x)))
 
 
-class LoRASCTuner(nn.Module):
+class LoRASCTuner(SCTuner):
     """LoRA's form of a tuner: `T(x) = up(down(x))`, without bias or activation (LoRA OP, Section 3.2)."""
 
-    def __init__(
-        self,
-        channels: int,
-        rank: int,
-        *,
-        operations: Any = nn,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__()
-        self.down = operations.Linear(channels, rank, bias=False, device=device, dtype=dtype)
-        self.up = operations.Linear(rank, channels, bias=False, device=device, dtype=dtype)
-        nn.init.zeros_(self.up.weight)
+    def _layer(self, operations: Any) -> Callable[..., nn.Module]:
+        return partial(operations.Linear, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
         return self.up(self.down(x.movedim(1, -1))).movedim(-1, 1)
 
 
-class MLPSCTuner(nn.Module):
+class MLPSCTuner(SCTuner):
     """The adapter with a third linear layer between its two (scedit-pytorch's SCTunerLinearLayer2)."""
 
     def __init__(
@@ -115,12 +97,8 @@ class MLPSCTuner(nn.Module):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.down = operations.Linear(channels, rank, device=device, dtype=dtype)
+        super().__init__(channels, rank, operations=operations, device=device, dtype=dtype)
         self.mid = operations.Linear(rank, rank, device=device, dtype=dtype)
-        self.up = operations.Linear(rank, channels, device=device, dtype=dtype)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
@@ -128,7 +106,7 @@ class MLPSCTuner(nn.Module):
         return self.up(F.gelu(self.mid(F.gelu(self.down(x))))).movedim(-1, 1)
 
 
-_TUNER_OF_OP: dict[TunerOp, type[nn.Module]] = {
+_TUNER_OF_OP: dict[TunerOp, type[SCTuner]] = {
     "adapter": SCTuner,
     "conv": ConvSCTuner,
     "lora": LoRASCTuner,
