@@ -129,8 +129,8 @@ def _hint_input() -> io.Combo.Input:
         "hint",
         options=[NO_HINT, *ANNOTATORS, READY_HINT],
         default=NO_HINT,
-        tooltip="What a control learns to follow: edges or colours, drawn with random settings as in the "
-        "paper, or ready pictures in a folder of hints. none: for a style.",
+        tooltip="What a control learns to follow: edges, colours, cut-outs or lines of drawings, drawn with "
+        "random settings, or ready pictures in a folder of hints. none: for a style.",
     )
 
 
@@ -191,7 +191,8 @@ def _variants_input() -> io.Int.Input:
         max=64,
         optional=True,
         advanced=True,
-        tooltip="Hints drawn per picture, each with other random settings. They take memory in proportion.",
+        tooltip="Hints drawn per picture, each with other random settings or another mask. They take memory "
+        "in proportion.",
     )
 
 
@@ -204,7 +205,7 @@ def _hint_seed_input() -> io.Int.Input:
         control_after_generate=False,
         optional=True,
         advanced=True,
-        tooltip="Draws the random settings of the hints.",
+        tooltip="Draws the random settings and masks of the hints.",
     )
 
 

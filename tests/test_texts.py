@@ -95,6 +95,26 @@ def test_a_help_page_names_every_input_and_quotes_errors_as_they_are(node, langu
     assert [piece for piece in pieces if not any(piece in text for text in TEXTS)] == []
 
 
+def pictures(language: str, node: str) -> list[str]:
+    """Paths of the pictures that a help page shows; ComfyUI's frontend takes them from the folder `docs`."""
+    page = (REPOSITORY / PAGES[language].format(node)).read_text(encoding="utf-8")
+    return re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page)
+
+
+@pytest.mark.parametrize("node", SCHEMAS)
+def test_pictures_of_a_help_page_are_small_and_the_same_in_both_languages(node):
+    shown = pictures("en", node)
+    assert pictures("zh", node) == shown
+    assert [path for path in shown if (REPOSITORY / "web" / "docs" / path).stat().st_size > 60_000] == []
+
+
+def test_every_picture_is_shown_and_carries_its_licence():
+    folder = REPOSITORY / "web" / "docs" / "pictures"
+    shown = {path for node in SCHEMAS for path in pictures("en", node)}
+    assert {f"pictures/{file.name}" for file in folder.iterdir()} - {"pictures/LICENSE.txt"} == shown
+    assert "CC0 1.0" in (folder / "LICENSE.txt").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_locale_has_the_nodes_and_inputs_of_the_schema_and_no_empty_text(language):
     translated = locale(language)

@@ -15,6 +15,8 @@ from PIL.Image import Resampling
 
 from ..annotators.canny import canny
 from ..annotators.color import color
+from ..annotators.random_mask import random_mask
+from ..annotators.sketch import sketch
 from ..errors import SCEditError
 from .buckets import Crop, bucket_size
 from .captions import names, read_caption, with_trigger
@@ -34,8 +36,24 @@ def _random_color(picture: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     return color(picture, int(draw.integers(48, 97)))
 
 
-# RGB picture (H, W, 3) to hint, both uint8, with settings drawn as in the authors' training
-ANNOTATORS: Mapping[str, Annotator] = {"canny": _random_canny, "color": _random_color}
+def _random_cutout(picture: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    height, width = picture.shape[:2]
+    mask = random_mask(height, width, draw)
+    return np.where(mask[..., None] > 0, np.uint8(0), picture)
+
+
+def _random_sketch(picture: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    # the paper trains none; this is the node's range in which drawings neither vanish nor show their paper
+    return sketch(picture, draw.uniform(0.15, 0.5))
+
+
+# RGB picture (H, W, 3) to hint, both uint8; canny, color and masks drawn as in the authors' training
+ANNOTATORS: Mapping[str, Annotator] = {
+    "canny": _random_canny,
+    "color": _random_color,
+    "masked image": _random_cutout,
+    "sketch": _random_sketch,
+}
 
 
 @dataclass(frozen=True)
@@ -170,7 +188,7 @@ def plan_crops(
 
 
 def draw_hint(kind: str, picture: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A hint of a picture, both RGB uint8 (H, W, 3), with settings drawn at random as in the paper."""
+    """A hint of a picture, both RGB uint8 (H, W, 3), with settings or a mask drawn at random."""
     return ANNOTATORS[kind](picture, generator)
 
 

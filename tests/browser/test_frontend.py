@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,34 @@ def test_every_node_has_its_help_page_in_english_and_chinese(page, node):
         status, text = get(page, f"/extensions/{PACK}/docs/{path}")
         assert status == 200
         assert text.startswith("#")
+
+
+SELECT = """name => {
+    app.graph.clear();
+    const node = LiteGraph.createNode(name);
+    app.graph.add(node);
+    node.pos = [300, 300];
+    app.canvas.selectNode(node);
+}"""
+SHOWN = """path => [...document.querySelectorAll("img")].some(
+    image => image.src.endsWith(path) && image.naturalWidth > 0 && image.clientWidth > 200
+)"""
+
+
+def test_the_help_panel_shows_the_pictures_of_the_pages(page):
+    page.evaluate("app.extensionManager.setting.set('Comfy.VueNodes.Enabled', false)")
+    panel = None
+    for node in NODES:
+        text = (REPOSITORY / "web" / "docs" / f"{node}.md").read_text(encoding="utf-8")
+        for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text):
+            page.evaluate(SELECT, node)
+            if panel is None:
+                panel = page.get_by_test_id("info-button")
+                panel.click()
+            page.wait_for_function(SHOWN, arg=f"/docs/{path}")
+            if SCREENSHOTS:
+                page.screenshot(path=Path(SCREENSHOTS) / f"{node}.help.png")
+    assert panel is not None
 
 
 def test_translations_reach_the_frontend(page):

@@ -1,16 +1,19 @@
 """Folders of training pictures: what is matched, how pictures are cut, and what is refused."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from scedit_core import SCEditError
+from scedit_core.annotators.random_mask import random_mask
 from scedit_core.training.buckets import Crop, bucket_size
 from scedit_core.training.captions import with_trigger
 from scedit_core.training.folder import (
+    ANNOTATORS,
     FolderSettings,
     below,
     caption_texts,
@@ -203,7 +206,7 @@ def photo() -> np.ndarray:
     return np.asarray(Image.effect_mandelbrot((96, 96), (-2, -1, 1, 1), 80).convert("RGB"))
 
 
-@pytest.mark.parametrize("kind", ["canny", "color"])
+@pytest.mark.parametrize("kind", ANNOTATORS)
 def test_hints_are_drawn_with_settings_that_vary_and_can_be_repeated(tmp_path, kind):
     pytest.importorskip("cv2")
     save(tmp_path, "a.png", Image.fromarray(photo()).resize((256, 256)))
@@ -214,16 +217,21 @@ def test_hints_are_drawn_with_settings_that_vary_and_can_be_repeated(tmp_path, k
     picture = load_picture(found.triplets[0].picture, crop)
     a, again = (load_hints(found.triplets[0], crop, picture, chosen) for _ in range(2))
     assert a.shape == (6, 256, 256, 3)
+    assert a.dtype == np.uint8
     assert np.array_equal(a, again)
     assert len({hint.tobytes() for hint in a}) > 1
     assert not np.array_equal(a, load_hints(found.triplets[1], crop, picture, chosen))
+    assert not np.array_equal(a, load_hints(found.triplets[0], crop, picture, replace(chosen, seed=4)))
+    fewer = load_hints(found.triplets[0], crop, picture, replace(chosen, hint_variants=2))
+    assert np.array_equal(a[:2], fewer)  # further drawings leave the first ones as they were
 
 
 def test_thresholds_and_ratios_are_the_papers(monkeypatch):
-    used = {"canny": [], "color": []}
+    used = {"canny": [], "color": [], "sketch": []}
     module = "scedit_core.training.folder"
     monkeypatch.setattr(f"{module}.canny", lambda picture, *limits: used["canny"].append(limits) or picture)
     monkeypatch.setattr(f"{module}.color", lambda picture, ratio: used["color"].append(ratio) or picture)
+    monkeypatch.setattr(f"{module}.sketch", lambda picture, limit: used["sketch"].append(limit) or picture)
     generator = np.random.default_rng(0)
     for kind in used:
         for _ in range(2000):
@@ -231,6 +239,31 @@ def test_thresholds_and_ratios_are_the_papers(monkeypatch):
     low, high = zip(*used["canny"], strict=True)
     assert (min(low), max(low), min(high), max(high)) == (50, 100, 200, 350)
     assert (min(used["color"]), max(used["color"])) == (48, 96)
+    assert 0.15 <= min(used["sketch"]) < 0.16 < 0.49 < max(used["sketch"]) < 0.5
+
+
+def test_masks_are_lamas_cut_out_of_the_picture_and_other_ones_each_time():
+    pytest.importorskip("cv2")
+    picture = np.random.default_rng(1).integers(1, 256, (96, 64, 3), dtype=np.uint8)
+    hints = [draw_hint("masked image", picture, generator := np.random.default_rng(0))]
+    hints += [draw_hint("masked image", picture, generator) for _ in range(50)]
+    masks = [(hint == 0).all(-1) for hint in hints]
+    assert np.array_equal(masks[0], random_mask(96, 64, np.random.default_rng(0)) > 0)
+    for hint, mask in zip(hints, masks, strict=True):
+        assert np.array_equal(hint[~mask], picture[~mask])
+    assert len({mask.tobytes() for mask in masks}) == len(masks)
+    assert 0.2 < np.mean(masks) < 0.6
+
+
+def test_a_sketch_of_a_line_drawing_is_its_lines():
+    pytest.importorskip("cv2")
+    page = Image.new("RGB", (256, 256), "#f4efe6")
+    ImageDraw.Draw(page).ellipse((60, 60, 200, 200), outline="#333333", width=5)
+    distance = np.hypot(*(np.indices((256, 256)) - 130))
+    for seed in range(8):
+        hint = draw_hint("sketch", np.asarray(page), np.random.default_rng(seed))
+        assert set(np.unique(hint)) == {0, 255}
+        assert np.abs(distance[hint[..., 0] > 0] - 67.5).max() <= 3
 
 
 def _truncated(folder):

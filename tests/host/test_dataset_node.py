@@ -99,6 +99,41 @@ def test_hints_are_drawn_at_the_size_of_the_crop(node, checkpoint, pictures):
     assert set(hints[0].unique().tolist()) == {0.0, 1.0}
 
 
+DRAWN = ("canny", "color", "masked image", "sketch")
+SHORT = {
+    "steps": 1, "batch_size": 1, "accumulation": 1, "learning_rate": 1e-3, "seed": 0, "tuner_op": "adapter",
+    "ratio": 1.0, "kernel": 1, "stem_ratio": 0.25, "hint_channels": 16, "memory": "full speed",
+}  # fmt: skip
+
+
+def test_every_kind_of_drawn_hint_teaches_a_control_of_its_own(
+    nodes, node, model, checkpoint, pictures, tmp_path
+):
+    pytest.importorskip("cv2")
+    before = folder_paths.get_output_directory()
+    folder_paths.set_output_directory(str(tmp_path / "output"))
+    caption = [[torch.zeros(1, 7, model.model.model_config.unet_config["context_dim"]), {}]]
+    learnt = set()
+    for kind in DRAWN:
+        drawn = {"hint": kind, "hint_variants": 2, "buckets": False, "resolution": 64}
+        latents, _, _, hints, report = read(node, checkpoint, **drawn).args
+        assert f"hints: {kind}, 2 per picture" in report
+        data = {"model": [model], "latents": latents, "positive": [caption], "hints": {"hint0": hints}}
+        widgets = {name: [value] for name, value in ({"name": kind} | SHORT).items()}
+        with torch.inference_mode():
+            control, *_ = nodes["SCEditTrainCSCTuner"].execute(**data, **widgets).args
+        weights = control.patcher.model.state_dict()
+        assert all(value.isfinite().all() for value in weights.values())
+        learnt.add(b"".join(value.float().numpy().tobytes() for value in weights.values()))
+    folder_paths.set_output_directory(before)
+    assert len(learnt) == len(DRAWN)
+
+
+def test_the_node_offers_every_kind_that_is_drawn(node):
+    (options,) = (i.options for i in node.define_schema().inputs if i.id == "hint")
+    assert options == ["none", *DRAWN, "from folder"]
+
+
 def test_the_fingerprint_changes_with_every_file(node, pictures):
     seen = [node.fingerprint_inputs(folder="set/cats", vae=None, clip=None, hint="none")]
 
