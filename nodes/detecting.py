@@ -156,13 +156,21 @@ def _loaded(detector: Detector, paths: tuple[Path | None, ...], memory: int) -> 
             f"a picture of this size needs about {memory / 1e9:.1f} GB here and {free / 1e9:.1f} GB are "
             "free; set resolution to 1024 or less, or make the picture smaller"
         )
-    return patcher.model
+    return patcher.model.net
+
+
+class _Hosted(torch.nn.Module):
+    """What ComfyUI holds: it writes a `device` on that, which nets of transformers do not let it."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
 
 
 def _hosted(net: torch.nn.Module) -> ModelPatcher:
     # not the patcher that loads weights piece by piece: that needs layers of ComfyUI's own
     return comfy.model_patcher.ModelPatcher(
-        net,
+        _Hosted(net),
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
