@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -201,6 +202,18 @@ def weight_file(folder: Path, name: str) -> Path:
     if not path.exists():
         torch.save(FILES[name](), path)
     return path
+
+
+@contextmanager
+def linked_weights(source: Path, folder: Path) -> Iterator[None]:
+    """Weights for one net of each hint in a folder meanwhile; `source` is where they are kept."""
+    nets = (w.HED_WEIGHTS, w.DEPTH_WEIGHTS, w.BODY_WEIGHTS, w.SEGMENTATION_WEIGHTS)
+    files = [folder / net.name for net in nets]
+    for file in files:
+        file.hardlink_to(weight_file(source, file.name))
+    yield
+    for file in files:
+        file.unlink()
 
 
 def scene(height: int, width: int) -> np.ndarray:

@@ -14,12 +14,6 @@ from support import GOLDEN, REPOSITORY, load_package
 
 COMFYUI = os.environ.get("COMFYUI_PATH", "")
 PACK = "scedit_pack"
-NETS = (
-    "ControlNetHED.pth",
-    "dpt_hybrid-midas-501f0c75.pt",
-    "body_pose_model.pth",
-    "upernet-convnext-small.bin",
-)
 
 # Without ComfyUI there is nothing to test here; the header of the run says so.
 collect_ignore_glob = [] if COMFYUI else ["test_*.py"]
@@ -31,7 +25,6 @@ if COMFYUI:
     comfy.cli_args.args.cpu = True
     import folder_paths
     import utils.extra_config  # noqa: F401 - as main.py does: later nodes.py has comfy/utils.py answer to this name
-    from detector_tools import weight_file
     from host_tools import load, tiny_model
     from server_tools import PHOTO, server_module, studio_module
 
@@ -76,17 +69,6 @@ def control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
 def other_control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
     """Another CSC-Tuner for the golden U-Net."""
     return load(nodes, "SCEditLoadCSCTuner", "csc_s07")
-
-
-@pytest.fixture(scope="session")
-def net_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of weights for the nets that find hints, laid out as published; large, so they do not stay."""
-    folder = tmp_path_factory.mktemp("net_weights")
-    for name in NETS:
-        weight_file(folder, name)
-    yield folder
-    for file in folder.iterdir():
-        file.unlink()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import weakref
 import comfy.model_management
 import pytest
 import torch
-from detector_tools import figure, weight_file
+from detector_tools import figure, linked_weights, weight_file
 from host_tools import picture, run
 
 NODES = {
@@ -55,13 +55,9 @@ def hed(nodes, pack):
 def all_weights(pack, net_weights):
     """Weights of all nets in the model folder."""
     comfy.model_management.unload_all_models()
-    files = [pack.nodes.paths.annotator_folder() / file.name for file in net_weights.iterdir()]
-    for file in files:
-        file.hardlink_to(net_weights / file.name)
-    yield
+    with linked_weights(net_weights, pack.nodes.paths.annotator_folder()):
+        yield
     comfy.model_management.unload_all_models()
-    for file in files:
-        file.unlink()
 
 
 @pytest.fixture
