@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from detector_tools import FIGURE, figure, linked_weights
+from detector_tools import figure, joint_offsets, linked_weights
 from PIL import Image
 from server_tools import measure, pixels, server_module, workflow_module, world
 from support import REPOSITORY
@@ -19,7 +19,7 @@ NETS = ("SCEditHED", "SCEditDepth", "SCEditPose", "SCEditSegmentation")  # in th
 _SCALED = ("ImageScale", "SCEditRandomMask")
 _SWAPS = {(node, side): world.SIZE for node in _SCALED for side in ("width", "height")}
 _SWAPS |= {("SCEditOutpaint", side): BORDER for side in ("left", "top", "right", "bottom")}
-_QUICK = {(node, "resolution"): 128 for node in NETS}
+_QUICK = {(node, "resolution"): 128 for node in NETS if node != "SCEditPose"}
 
 
 def run(server, photo, *, with_nets=False):
@@ -99,5 +99,4 @@ def test_switched_on_with_weights_the_nets_hints_join_the_sheet(server, studio, 
         assert shown.std() > 0
     assert np.ptp(hints["SCEditHED"], axis=2).max() == np.ptp(hints["SCEditDepth"], axis=2).max() == 0
     assert {*map(tuple, hints["SCEditSegmentation"].reshape(-1, 3))} <= {*map(tuple, PALETTE)}
-    joints = [hints["SCEditPose"][round(y * world.SIZE), round(x * world.SIZE)] for x, y in FIGURE]
-    assert all(joint.max() > 0 for joint in joints)
+    assert max(joint_offsets(hints["SCEditPose"])) < 1
