@@ -13,6 +13,7 @@ import comfy.utils
 import numpy as np
 import torch
 from comfy.patcher_extension import CallbacksMP
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..scedit_core import SCEditError
@@ -34,7 +35,7 @@ from ..scedit_core.annotators.weights import (
     find_weights,
     missing_weights,
 )
-from .hints import annotate
+from .hints import Settings, annotate
 from .paths import annotator_folder, annotator_folders, preprocessor_packs
 
 if TYPE_CHECKING:
@@ -54,9 +55,59 @@ class Detector:
     look: Look
 
 
+POLARITIES = ["dark on white", "white on black"]
+
 _HED = Detector((HED_WEIGHTS,), build_hed, HED_LOOK)
 _DEPTH = Detector((DEPTH_WEIGHTS,), build_depth, DEPTH_LOOK)
 _SEGMENTATION = Detector((SEGMENTATION_WEIGHTS,), build_segmentation, SEGMENTATION_LOOK)
+
+
+def hed_inputs() -> list[io.Input]:
+    """Settings of soft edges."""
+    return [
+        io.Combo.Input(
+            "polarity",
+            options=POLARITIES,
+            default=POLARITIES[0],
+            tooltip="Published SCEdit controls learned dark edges on white. ControlNets want white on black.",
+        )
+    ]
+
+
+def pose_inputs() -> list[io.Input]:
+    """Settings of poses."""
+    return [
+        io.Boolean.Input(
+            "hands", default=False, tooltip="Draw fingers too. Published controls learned bodies only."
+        ),
+        io.Boolean.Input(
+            "face", default=False, tooltip="Draw faces too. Published controls learned bodies only."
+        ),
+    ]
+
+
+def draw_hed(image: Tensor, settings: Settings) -> Tensor:
+    """Soft edges of images."""
+    return detect_hed(image, **_look(settings), white_on_black=settings["polarity"] == POLARITIES[1])
+
+
+def draw_depth(image: Tensor, settings: Settings) -> Tensor:
+    """Depth of images."""
+    return detect_depth(image, **_look(settings))
+
+
+def draw_pose(image: Tensor, settings: Settings) -> Tensor:
+    """Poses of the people in images."""
+    return detect_pose(image, **_look(settings), hands=settings["hands"], face=settings["face"])
+
+
+def draw_segmentation(image: Tensor, settings: Settings) -> Tensor:
+    """Classes of images."""
+    return detect_segmentation(image, **_look(settings))
+
+
+def _look(settings: Settings) -> dict[str, Any]:
+    return {"resolution": settings["resolution"], "download": settings.get("download", False)}
 
 
 def detect_hed(
@@ -156,13 +207,21 @@ def _loaded(detector: Detector, paths: tuple[Path | None, ...], memory: int) -> 
             f"a picture of this size needs about {memory / 1e9:.1f} GB here and {free / 1e9:.1f} GB are "
             "free; set resolution to 1024 or less, or make the picture smaller"
         )
-    return patcher.model
+    return patcher.model.net
+
+
+class _Hosted(torch.nn.Module):
+    """What ComfyUI holds: it writes a `device` on that, which nets of transformers do not let it."""
+
+    def __init__(self, net: torch.nn.Module) -> None:
+        super().__init__()
+        self.net = net
 
 
 def _hosted(net: torch.nn.Module) -> ModelPatcher:
     # not the patcher that loads weights piece by piece: that needs layers of ComfyUI's own
     return comfy.model_patcher.ModelPatcher(
-        net,
+        _Hosted(net),
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )

@@ -5,11 +5,17 @@ from __future__ import annotations
 from comfy_api.latest import io
 from torch import Tensor
 
-from .detecting import detect_depth, detect_hed, detect_pose, detect_segmentation
+from .detecting import (
+    POLARITIES,
+    detect_depth,
+    detect_hed,
+    detect_pose,
+    detect_segmentation,
+    hed_inputs,
+    pose_inputs,
+)
 from .hints import KEEPS_PREVIEW, show
 from .inputs import download, resolution
-
-POLARITIES = ["dark on white", "white on black"]
 
 
 class SCEditHED(io.ComfyNode):
@@ -26,13 +32,7 @@ class SCEditHED(io.ComfyNode):
             search_aliases=["scedit", "soft edge", "hed", "scribble", "preprocessor", "软边缘", "边缘检测"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture whose edges should be followed."),
-                io.Combo.Input(
-                    "polarity",
-                    options=POLARITIES,
-                    default=POLARITIES[0],
-                    tooltip="Published SCEdit controls learned dark edges on white. ControlNets want white "
-                    "on black.",
-                ),
+                *hed_inputs(),
                 resolution(),
                 download(),
             ],
@@ -90,14 +90,7 @@ class SCEditPose(io.ComfyNode):
             search_aliases=["scedit", "openpose", "skeleton", "preprocessor", "姿态", "骨架"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture whose people should be followed."),
-                io.Boolean.Input(
-                    "hands",
-                    default=False,
-                    tooltip="Draw fingers too. Published controls learned bodies only.",
-                ),
-                io.Boolean.Input(
-                    "face", default=False, tooltip="Draw faces too. Published controls learned bodies only."
-                ),
+                *pose_inputs(),
                 resolution(),
                 download(),
             ],

@@ -33,12 +33,13 @@ class HintKind:
     """A condition as a choice of 'Any Hint': its settings, and how photos become hints of the same size.
 
     `draw` takes images (N, H, W, C), 0..1, and the values of `inputs` by name; it gives hints (N, H, W, 3).
-    `is_smooth` says that values between two pixels have a meaning, as in depth; lines and blocks have none.
+    A kind that a net finds has a `net_resolution`, the short side at which the net looks if the user asks for
+    none (0: the image's own). Its `draw` is told that side as "resolution" and scales there and back itself.
     """
 
     inputs: list[io.Input]
     draw: Callable[[Tensor, Settings], Tensor]
-    is_smooth: bool = False
+    net_resolution: int | None = None
 
 
 def annotate(photos: Tensor, annotator: Callable[[np.ndarray], np.ndarray]) -> Tensor:
@@ -66,14 +67,16 @@ def draw_at(kind: HintKind, image: Tensor, settings: Settings, resolution: int, 
 
     With `keep_size` they come out at the images' own size. Corners stay on corners all the way.
     """
-    own = image.shape[1:3]
-    if resolution == 0 or image.ndim != 4 or image.numel() == 0 or resolution == min(own):
-        return kind.draw(image, settings)
     if resolution < 0:
         raise SCEditError(f"resolution is 0 or more pixels, got {resolution}; 0 keeps the image's own size")
+    own = image.shape[1:3]
+    settings = {**settings, "resolution": resolution or kind.net_resolution}
+    as_it_is = resolution == 0 or image.ndim != 4 or image.numel() == 0 or resolution == min(own)
+    if as_it_is or (keep_size and kind.net_resolution is not None):
+        return kind.draw(image, settings)
     size = tuple(max(1, round(side * resolution / min(own))) for side in own)
     hint = kind.draw(_resized(image, size, is_smooth=True), settings)
-    return _resized(hint, own, is_smooth=kind.is_smooth) if keep_size else hint
+    return _resized(hint, own, is_smooth=False) if keep_size else hint
 
 
 def _resized(image: Tensor, size: tuple[int, ...], *, is_smooth: bool) -> Tensor:

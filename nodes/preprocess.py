@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..scedit_core import SCEditError
 from ..scedit_core.annotators.sketch import AUTO
+from .detecting import draw_depth, draw_hed, draw_pose, draw_segmentation, hed_inputs, pose_inputs
 from .hints import (
     KEEPS_PREVIEW,
     HintKind,
@@ -24,6 +25,7 @@ from .hints import (
     show,
     sketch_inputs,
 )
+from .inputs import download
 
 # what 'Any Hint' offers; a further condition is a further line
 KINDS: Mapping[str, HintKind] = {
@@ -31,6 +33,10 @@ KINDS: Mapping[str, HintKind] = {
     "color": HintKind(color_inputs(), draw_color),
     "masked image": HintKind(masked_image_inputs(), draw_masked_image),
     "sketch": HintKind(sketch_inputs(), draw_sketch),
+    "hed": HintKind([*hed_inputs(), download()], draw_hed, net_resolution=0),
+    "depth": HintKind([download()], draw_depth, net_resolution=0),
+    "pose": HintKind([*pose_inputs(), download()], draw_pose, net_resolution=0),
+    "segmentation": HintKind([download()], draw_segmentation, net_resolution=512),
 }
 
 
@@ -172,7 +178,8 @@ class SCEditPreprocess(io.ComfyNode):
                     default=0,
                     min=0,
                     max=8192,
-                    tooltip="Short side, in pixels, at which the picture is looked at. 0: its own size.",
+                    tooltip="Short side, in pixels, at which the picture is looked at. 0: its own size; for "
+                    "segmentation 512, at which its net learned.",
                 ),
                 io.Boolean.Input(
                     "keep_size",

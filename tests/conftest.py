@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +23,15 @@ torch.set_num_threads(2)
 def golden() -> Golden:
     """The authors' values."""
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def net_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where tests keep weights for the nets that find hints; they are large and do not stay."""
+    folder = tmp_path_factory.mktemp("net_weights")
+    yield folder
+    for file in folder.iterdir():
+        file.unlink()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

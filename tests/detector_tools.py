@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,6 +147,15 @@ def figure(height: int, width: int) -> np.ndarray:
     return photo
 
 
+def joint_offsets(hint: np.ndarray, is_mirrored: bool = False) -> list[float]:
+    """How far from each joint of `figure` a pose hint of it has something, in pixels of the net's maps."""
+    height, width = hint.shape[:2]
+    drawn = np.argwhere(hint.any(axis=-1)) / (height, width)  # (y, x) from 0 to 1
+    cell = np.array([8 / 184, 8 / 184 * height / width])
+    places = [(y, 1 - x if is_mirrored else x) for x, y in FIGURE]
+    return [float((np.abs(drawn - place) / cell).max(axis=1).min()) for place in places]
+
+
 def body_weights() -> dict[str, Tensor]:
     """Weights with which OpenPose's body net sees the discs of `figure`, laid out as published."""
     with torch.device("meta"):
@@ -201,6 +211,18 @@ def weight_file(folder: Path, name: str) -> Path:
     if not path.exists():
         torch.save(FILES[name](), path)
     return path
+
+
+@contextmanager
+def linked_weights(source: Path, folder: Path) -> Iterator[None]:
+    """Weights for one net of each hint in a folder meanwhile; `source` is where they are kept."""
+    nets = (w.HED_WEIGHTS, w.DEPTH_WEIGHTS, w.BODY_WEIGHTS, w.SEGMENTATION_WEIGHTS)
+    files = [folder / net.name for net in nets]
+    for file in files:
+        file.hardlink_to(weight_file(source, file.name))
+    yield
+    for file in files:
+        file.unlink()
 
 
 def scene(height: int, width: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import weakref
 import comfy.model_management
 import pytest
 import torch
-from detector_tools import weight_file
+from detector_tools import figure, linked_weights, weight_file
 from host_tools import picture, run
 
 NODES = {
@@ -17,6 +17,13 @@ NODES = {
     "SCEditDepth": "dpt_hybrid-midas-501f0c75.pt",
     "SCEditPose": "body_pose_model.pth",
     "SCEditSegmentation": "upernet-convnext-small.bin",
+}
+# each node's kind in 'Any Hint', and settings of it that are not the default
+KINDS = {
+    "SCEditHED": ("hed", {"polarity": "white on black"}),
+    "SCEditDepth": ("depth", {}),
+    "SCEditPose": ("pose", {"hands": False, "face": False}),
+    "SCEditSegmentation": ("segmentation", {}),
 }
 
 
@@ -42,6 +49,26 @@ def hed(nodes, pack):
     yield nodes["SCEditHED"]
     comfy.model_management.unload_all_models()
     file.unlink()
+
+
+@pytest.fixture
+def all_weights(pack, net_weights):
+    """Weights of all nets in the model folder."""
+    comfy.model_management.unload_all_models()
+    with linked_weights(net_weights, pack.nodes.paths.annotator_folder()):
+        yield
+    comfy.model_management.unload_all_models()
+
+
+@pytest.fixture
+def any_hint(nodes):
+    """Runs 'Any Hint' as a single node's kind, with that node's settings."""
+
+    def make(node, image, settings, **inputs):
+        condition = {"condition": KINDS[node][0], **settings}
+        return run(nodes["SCEditPreprocess"], image=image, condition=condition, **inputs)
+
+    return make
 
 
 @pytest.mark.parametrize(("node", "file"), NODES.items())
@@ -113,3 +140,49 @@ def test_transparent_parts_are_white_as_for_all_hints(hed):
     image = picture(16, 16)
     hidden = torch.cat([image, torch.zeros_like(image[..., :1])], -1)
     assert torch.equal(run(hed, image=hidden), run(hed, image=torch.ones_like(image)))
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_any_hint_asks_for_missing_weights_in_the_single_nodes_words(nodes, pack, no_network, any_hint, node):
+    image, said = picture(16, 16), []
+    for ask in (lambda: run(nodes[node], image=image), lambda: any_hint(node, image, KINDS[node][1])):
+        with pytest.raises(pack.scedit_core.SCEditError) as caught:
+            ask()
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert no_network == []
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_any_hint_gives_the_hint_of_the_single_node_bit_for_bit(nodes, all_weights, any_hint, node):
+    image, settings = torch.from_numpy(figure(96, 80)).float()[None] / 255, KINDS[node][1]
+    # segmentation's default, 512, takes long: the test below sees that it is meant
+    for given in ({"resolution": 64}, {} if node != "SCEditSegmentation" else {"resolution": 96}):
+        hint = run(nodes[node], image=image, **settings, **given)
+        assert hint.shape == (1, 96, 80, 3)
+        assert hint.std() > 0
+        assert torch.equal(any_hint(node, image, settings, **given), hint)
+
+
+def test_any_hint_has_segmentation_look_at_512_as_the_single_node_does(nodes, pack, all_weights, any_hint):
+    image = torch.zeros(1, 1, 512, 3)
+    for ask in (
+        lambda: run(nodes["SCEditSegmentation"], image=image),
+        lambda: any_hint("SCEditSegmentation", image, {}),
+    ):
+        with pytest.raises(pack.scedit_core.SCEditError, match=r"needs about 402\.7 GB"):
+            ask()
+
+
+def test_without_its_size_a_nets_hint_is_that_of_the_scaled_picture(nodes, all_weights, any_hint):
+    image, settings = picture(96, 80), KINDS["SCEditHED"][1]
+    free = any_hint("SCEditHED", image, settings, resolution=40, keep_size=False)
+    small = torch.nn.functional.interpolate(image.movedim(-1, 1), (48, 40), mode="bilinear", antialias=True)
+    assert torch.equal(free, run(nodes["SCEditHED"], image=small.movedim(1, -1), resolution=40, **settings))
+
+
+def test_any_hint_fetches_weights_only_where_its_switch_is_on(pack, no_network, any_hint, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(pack.scedit_core.SCEditError, match="could not be downloaded"):
+        any_hint("SCEditHED", picture(16, 16), {"polarity": "dark on white", "download": True})
+    assert no_network
