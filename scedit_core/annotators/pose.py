@@ -17,8 +17,9 @@ from .nets import fill_net
 from .opencv import load_opencv
 from .sizing import Look, to_net, to_pixels
 
-# 57 maps of the photo's own size, in float64, some of them twice
-POSE_LOOK = Look(multiple=1, bytes_per_pixel=1200)
+# The net sees every photo 184 pixels high, but its 57 maps are brought to the size at which people are looked
+# for, some of them in float64 and twice; all of this is numpy's.
+POSE_LOOK = Look(multiple=1, seen_bytes=1000, photo_bytes=20, on_host=True)
 
 _FINGERS = [(0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)]
 _NET_HEIGHT = 184  # the height at which the body net sees every photo

@@ -265,12 +265,12 @@ def test_the_same_photo_gives_the_same_map_twice_and_stays_as_it_is(hed_net):
 @pytest.mark.parametrize(
     ("look", "photo", "resolution", "size"),
     [
-        (Look(16, 1), (333, 1001), 0, (336, 1008)),
-        (Look(64, 1, most=1024), (4096, 4096), 0, (1024, 1024)),
-        (Look(64, 1, most=1024), (333, 1001), 0, (320, 1024)),
-        (Look(64, 1, most=1024), (4096, 4096), 2048, (2048, 2048)),
-        (Look(32, 1), (1001, 333), 512, (1536, 512)),
-        (Look(64, 1), (8, 8), 0, (64, 64)),
+        (Look(16, 0), (333, 1001), 0, (336, 1008)),
+        (Look(64, 0, most=1024), (4096, 4096), 0, (1024, 1024)),
+        (Look(64, 0, most=1024), (333, 1001), 0, (320, 1024)),
+        (Look(64, 0, most=1024), (4096, 4096), 2048, (2048, 2048)),
+        (Look(32, 0), (1001, 333), 512, (1536, 512)),
+        (Look(64, 0), (8, 8), 0, (64, 64)),
     ],
 )
 def test_the_short_side_is_the_resolution_and_both_are_multiples(look, photo, resolution, size):
