@@ -85,7 +85,8 @@ def looker(name: str) -> tuple[Callable[[Any, int], Any], Callable[[int, int, in
     if name == "face":
         parts[2] = filled(tools.FaceNet, tools.random_weights(tools.FaceNet))
     people = pose.PoseNet(*parts)
-    return lambda photo, side: pose.pose(photo, people, resolution=side), pose.POSE_LOOK.memory
+    rule = pose.HANDS_LOOK if name == "hands" else pose.POSE_LOOK
+    return lambda photo, side: pose.pose(photo, people, resolution=side), rule.memory
 
 
 def main() -> None:

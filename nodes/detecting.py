@@ -20,7 +20,7 @@ from ..scedit_core.annotators.depth import DEPTH_LOOK, build_depth, depth
 from ..scedit_core.annotators.download import download_weights
 from ..scedit_core.annotators.hed import HED_LOOK, build_hed, hed
 from ..scedit_core.annotators.photo import to_photo
-from ..scedit_core.annotators.pose import POSE_LOOK, build_pose, pose
+from ..scedit_core.annotators.pose import HANDS_LOOK, POSE_LOOK, build_pose, pose
 from ..scedit_core.annotators.segmentation import SEGMENTATION_LOOK, build_segmentation, segmentation
 from ..scedit_core.annotators.sizing import Look
 from ..scedit_core.annotators.weights import (
@@ -88,7 +88,7 @@ def detect_pose(
         return pose(photo, net, resolution=resolution)
 
     files = (BODY_WEIGHTS, HAND_WEIGHTS if hands else None, FACE_WEIGHTS if face else None)
-    detector = Detector(files, build_pose, POSE_LOOK)
+    detector = Detector(files, build_pose, HANDS_LOOK if hands else POSE_LOOK)
     return _detect(detector, image, look, resolution=resolution, download=download)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from .sizing import Look, to_net, to_pixels
 
 # The net sees every photo 184 pixels high, but its 57 maps are brought to the size at which people are looked
 # for, some of them in float64 and twice; all of this is numpy's.
-POSE_LOOK = Look(multiple=1, seen_bytes=1000, photo_bytes=20, on_host=True)
+POSE_LOOK = Look(multiple=1, seen_bytes=950, photo_bytes=20, on_host=True)
+HANDS_LOOK = replace(POSE_LOOK, fixed=500_000_000)  # hands are seen at 736 x 736 pixels in any photo
 
 _FINGERS = [(0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)]
 _NET_HEIGHT = 184  # the height at which the body net sees every photo
