@@ -21,7 +21,7 @@ from ..scedit_core.annotators.depth import DEPTH_LOOK, build_depth, depth
 from ..scedit_core.annotators.download import download_weights
 from ..scedit_core.annotators.hed import HED_LOOK, build_hed, hed
 from ..scedit_core.annotators.photo import to_photo
-from ..scedit_core.annotators.pose import POSE_LOOK, build_pose, pose
+from ..scedit_core.annotators.pose import HANDS_LOOK, POSE_LOOK, build_pose, pose
 from ..scedit_core.annotators.segmentation import SEGMENTATION_LOOK, build_segmentation, segmentation
 from ..scedit_core.annotators.sizing import Look
 from ..scedit_core.annotators.weights import (
@@ -139,7 +139,7 @@ def detect_pose(
         return pose(photo, net, resolution=resolution)
 
     files = (BODY_WEIGHTS, HAND_WEIGHTS if hands else None, FACE_WEIGHTS if face else None)
-    detector = Detector(files, build_pose, POSE_LOOK)
+    detector = Detector(files, build_pose, HANDS_LOOK if hands else POSE_LOOK)
     return _detect(detector, image, look, resolution=resolution, download=download)
 
 
@@ -162,8 +162,26 @@ def _detect(
 ) -> Tensor:
     photos = to_photo(image)
     memory = detector.look.memory(*photos.shape[-2:], resolution)
-    net = _loaded(detector, _paths(detector.files, download), memory)
+    place = torch.device("cpu") if detector.look.on_host else comfy.model_management.get_torch_device()
+    _check_room(memory, _free_at_most(place))  # before anything is downloaded or unloaded for it
+    net = _loaded(detector, _paths(detector.files, download), 0 if detector.look.on_host else memory)
+    _check_room(memory, comfy.model_management.get_free_memory(place))
     return annotate(photos, lambda photo: look(photo, net))
+
+
+def _free_at_most(place: torch.device) -> int:
+    """Bytes that would be free there without the models that ComfyUI can unload."""
+    loaded = comfy.model_management.current_loaded_models
+    held = sum(one.model_loaded_memory() for one in loaded if one.device == place)
+    return comfy.model_management.get_free_memory(place) + held
+
+
+def _check_room(memory: int, free: int) -> None:
+    if memory > free:
+        raise SCEditError(
+            f"a picture of this size needs about {memory / 1e9:.1f} GB here and {free / 1e9:.1f} GB are "
+            "free; set resolution to 1024 or less, or make the picture smaller"
+        )
 
 
 def _paths(files: Sequence[WeightFile | None], download: bool) -> tuple[Path | None, ...]:
@@ -201,27 +219,14 @@ def _loaded(detector: Detector, paths: tuple[Path | None, ...], memory: int) -> 
 
         patcher.add_callback(CallbacksMP.ON_DETACH, leave)
     comfy.model_management.load_models_gpu([patcher], memory_required=memory, force_full_load=True)
-    free = comfy.model_management.get_free_memory(patcher.load_device)
-    if memory > free:
-        raise SCEditError(
-            f"a picture of this size needs about {memory / 1e9:.1f} GB here and {free / 1e9:.1f} GB are "
-            "free; set resolution to 1024 or less, or make the picture smaller"
-        )
-    return patcher.model.net
-
-
-class _Hosted(torch.nn.Module):
-    """What ComfyUI holds: it writes a `device` on that, which nets of transformers do not let it."""
-
-    def __init__(self, net: torch.nn.Module) -> None:
-        super().__init__()
-        self.net = net
+    return patcher.model[0]
 
 
 def _hosted(net: torch.nn.Module) -> ModelPatcher:
-    # not the patcher that loads weights piece by piece: that needs layers of ComfyUI's own
+    # not the patcher that loads weights piece by piece: that needs layers of ComfyUI's own. In a shell, on
+    # which it can set what it likes: `device`, which it sets, is read-only in nets of transformers
     return comfy.model_patcher.ModelPatcher(
-        _Hosted(net),
+        torch.nn.ModuleList([net]),
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )

@@ -123,6 +123,21 @@ class GlassSegmentation(nn.Module):
         return SimpleNamespace(logits=logits)
 
 
+class GlassHand(nn.Module):
+    """In the place of OpenPose's hand net: the joints lie on the diagonal of any crop, from wrist to tips."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.Parameter(torch.zeros(1))
+
+    def forward(self, photo: Tensor) -> Tensor:
+        """22 maps at an eighth of the size, one of each joint and one of none."""
+        height, width = (side // 8 for side in photo.shape[-2:])
+        down, right = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+        places = torch.linspace(0.2, 0.8, 22)[:, None, None]
+        return torch.exp(-((down - places) ** 2 + (right - places) ** 2) * 200)[None]
+
+
 # Joints of a figure from 0 to 1, (x, y), in OpenPose's order; every limb goes up or down.
 FIGURE = [
     (0.50, 0.30), (0.50, 0.38), (0.40, 0.46), (0.34, 0.56), (0.30, 0.67), (0.60, 0.46), (0.66, 0.56),

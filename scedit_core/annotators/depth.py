@@ -13,7 +13,7 @@ from .libraries import load_library
 from .nets import fill_net
 from .sizing import Look, resize, to_net, to_pixels
 
-DEPTH_LOOK = Look(multiple=64, bytes_per_pixel=2000, most=1024)
+DEPTH_LOOK = Look(multiple=64, seen_bytes=2050, photo_bytes=20, most=1024)
 
 
 def build_depth(file: Path) -> nn.Module:

@@ -13,7 +13,7 @@ from .nets import fill_net
 from .opencv import load_opencv
 from .sizing import Look, resize, to_net, to_pixels
 
-HED_LOOK = Look(multiple=16, bytes_per_pixel=1000)  # four halvings
+HED_LOOK = Look(multiple=16, seen_bytes=850, photo_bytes=20)  # four halvings
 
 
 def build_hed(file: Path) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from .nets import fill_net
 from .opencv import load_opencv
 from .sizing import Look, to_net, to_pixels
 
-# 57 maps of the photo's own size, in float64, some of them twice
-POSE_LOOK = Look(multiple=1, bytes_per_pixel=1200)
+# The net sees every photo 184 pixels high, but its 57 maps are brought to the size at which people are looked
+# for, some of them in float64 and twice; all of this is numpy's.
+POSE_LOOK = Look(multiple=1, seen_bytes=950, photo_bytes=20, on_host=True)
+HANDS_LOOK = replace(POSE_LOOK, fixed=500_000_000)  # hands are seen at 736 x 736 pixels in any photo
 
 _FINGERS = [(0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)]
 _NET_HEIGHT = 184  # the height at which the body net sees every photo

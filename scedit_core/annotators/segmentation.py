@@ -13,7 +13,7 @@ from .libraries import load_library
 from .nets import fill_net
 from .sizing import Look, resize, to_net
 
-SEGMENTATION_LOOK = Look(multiple=32, bytes_per_pixel=3000)
+SEGMENTATION_LOOK = Look(multiple=32, seen_bytes=1850, photo_bytes=85)
 
 _CLASSES = 150
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, for values 0 to 255

@@ -18,14 +18,21 @@ from ..errors import SCEditError
 
 @dataclass(frozen=True)
 class Look:
-    """How a net wants its photo: sides in multiples of `multiple`, `bytes_per_pixel` of memory meanwhile.
+    """How a net wants its photo, and what memory looking at it takes.
 
-    `most` bounds the short side where the user asks for none (0: not bounded).
+    Sides are multiples of `multiple`; `most` bounds the short side where the user asks for none (0: not
+    bounded). The memory has a part of `seen_bytes` for each pixel that the net looks at, one of `photo_bytes`
+    for each pixel of the photo, whatever the resolution, and a `fixed` one: peaks above the net itself, as
+    `benchmarks/hint_memory.py` found them on a CPU, and a tenth more. `on_host` says that they lie in the
+    computer's own memory even if the net runs on a GPU.
     """
 
     multiple: int
-    bytes_per_pixel: int
+    seen_bytes: int
+    photo_bytes: int = 0
+    fixed: int = 0
     most: int = 0
+    on_host: bool = False
 
     def size(self, height: int, width: int, resolution: int = 0) -> tuple[int, int]:
         """Height and width at which the net looks; `resolution` is the short side, 0 the photo's own."""
@@ -41,7 +48,7 @@ class Look:
     def memory(self, height: int, width: int, resolution: int = 0) -> int:
         """Bytes that looking at such a photo takes at most, about."""
         high, wide = self.size(height, width, resolution)
-        return high * wide * self.bytes_per_pixel
+        return high * wide * self.seen_bytes + height * width * self.photo_bytes + self.fixed
 
 
 def to_net(photo: np.ndarray, size: tuple[int, int], device: torch.device) -> Tensor:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from detector_tools import (
+    FIGURE,
     GlassDepth,
+    GlassHand,
     GlassHED,
     GlassSegmentation,
     figure,
@@ -25,7 +27,7 @@ from scedit_core import SCEditError
 from scedit_core.annotators import weights as w
 from scedit_core.annotators.depth import build_depth, depth
 from scedit_core.annotators.hed import build_hed, hed
-from scedit_core.annotators.pose import _draw_hand, build_pose, pose
+from scedit_core.annotators.pose import PoseNet, _draw_hand, build_pose, pose
 from scedit_core.annotators.segmentation import build_segmentation, segmentation
 from scedit_core.annotators.sizing import Look
 
@@ -186,11 +188,48 @@ def test_flat_photos_are_no_error():
     assert depth(np.zeros((64, 64, 3), np.uint8), GlassDepth()).shape == (64, 64, 3)
 
 
-def test_a_face_is_drawn_where_its_net_is_there(net_weights):
+def test_a_face_is_drawn_as_controlnet_aux_draws_it(net_weights):
+    from controlnet_aux.open_pose import Body, Face, OpenposeDetector
+
     files = [weight_file(net_weights, file.name) for file in (w.BODY_WEIGHTS, w.FACE_WEIGHTS)]
-    net, photo = build_pose(files[0], face=files[1]), figure(160, 160)
+    net, photo = build_pose(files[0], face=files[1]), figure(192, 192)
     with_face = pose(photo, net)
     assert (with_face == 255).all(axis=-1).any()  # faces are drawn white, bodies never
+    detector = OpenposeDetector(Body(files[0]), face_estimation=Face(files[1]))  # reads the files itself
+    settings = {"detect_resolution": 192, "image_resolution": 192, "output_type": "np"}
+    assert np.array_equal(detector(photo, include_face=True, **settings), with_face)
+
+
+def test_the_hand_net_is_controlnet_auxs(net_weights):
+    from controlnet_aux.open_pose import Hand
+
+    files = [weight_file(net_weights, file.name) for file in (w.BODY_WEIGHTS, w.HAND_WEIGHTS)]
+    ours, theirs = build_pose(*files).hand, Hand(files[1]).model  # reads the file itself
+    photo = torch.from_numpy(scene(64, 64)).movedim(-1, 0)[None] / 256 - 0.5
+    seen = ours(photo)
+    assert seen.shape == (1, 22, 8, 8)
+    assert seen.std() > 0.01
+    assert torch.equal(seen, theirs(photo))
+
+
+def test_hands_are_drawn_at_the_wrists_where_controlnet_aux_finds_them(pose_net):
+    from controlnet_aux.open_pose import Body, Hand, OpenposeDetector
+
+    height, width = size = (192, 160)
+    body, hand = object.__new__(Body), object.__new__(Hand)
+    body.model, hand.model = pose_net.body, GlassHand()
+    photo = figure(*size)
+    drawn = pose(photo, PoseNet(pose_net.body, hand.model))
+    (person,) = OpenposeDetector(body, hand).detect_poses(photo, include_hand=True)
+    hands = (person.left_hand, person.right_hand)
+    for joints, wrist in zip(hands, (FIGURE[7], FIGURE[4]), strict=True):
+        places = [(joint.x, joint.y) for joint in joints]
+        assert np.ptp([x for x, _ in places]) * width > 8
+        assert np.hypot(*(np.mean(places, axis=0) - wrist)) < 0.12
+        for x, y in places:
+            assert tuple(drawn[int(y * height), int(x * width)]) == (0, 0, 255)
+    blue = ((drawn == (0, 0, 255)).all(axis=-1)).sum()
+    assert blue > ((pose(photo, pose_net) == (0, 0, 255)).all(axis=-1)).sum() + 100
 
 
 def test_fingers_are_drawn_from_wrist_to_tip():
@@ -211,21 +250,15 @@ def test_the_same_photo_gives_the_same_map_twice_and_stays_as_it_is(hed_net):
     assert np.array_equal(photo, before)
 
 
-def test_the_hand_net_is_filled_from_the_published_layout(net_weights):
-    files = [weight_file(net_weights, file.name) for file in (w.BODY_WEIGHTS, w.HAND_WEIGHTS)]
-    net, stored = build_pose(*files), torch.load(files[1], weights_only=True)
-    assert torch.equal(net.hand.model6.Mconv7_stage6.weight, stored["Mconv7_stage6.weight"].float())
-
-
 @pytest.mark.parametrize(
     ("look", "photo", "resolution", "size"),
     [
-        (Look(16, 1), (333, 1001), 0, (336, 1008)),
-        (Look(64, 1, most=1024), (4096, 4096), 0, (1024, 1024)),
-        (Look(64, 1, most=1024), (333, 1001), 0, (320, 1024)),
-        (Look(64, 1, most=1024), (4096, 4096), 2048, (2048, 2048)),
-        (Look(32, 1), (1001, 333), 512, (1536, 512)),
-        (Look(64, 1), (8, 8), 0, (64, 64)),
+        (Look(16, 0), (333, 1001), 0, (336, 1008)),
+        (Look(64, 0, most=1024), (4096, 4096), 0, (1024, 1024)),
+        (Look(64, 0, most=1024), (333, 1001), 0, (320, 1024)),
+        (Look(64, 0, most=1024), (4096, 4096), 2048, (2048, 2048)),
+        (Look(32, 0), (1001, 333), 512, (1536, 512)),
+        (Look(64, 0), (8, 8), 0, (64, 64)),
     ],
 )
 def test_the_short_side_is_the_resolution_and_both_are_multiples(look, photo, resolution, size):

@@ -193,6 +193,40 @@ def test_thinning_keeps_lines_whole():
     assert np.array_equal(thinned(thin), thin)
 
 
+CLOCKWISE = [(-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)]
+
+
+def thinned_pixel_by_pixel(marks: np.ndarray) -> np.ndarray:
+    """Zhang and Suen's rule as their paper has it."""
+    marks = np.pad(marks, 1)
+    before = None
+    while before is None or not np.array_equal(marks, before):
+        before = marks.copy()
+        for first in (True, False):
+            seen = marks.copy()
+            for y, x in np.argwhere(seen):
+                around = [int(seen[y + down, x + right]) for down, right in CLOCKWISE]
+                above, right, below, left = around[::2]
+                steps_up = sum(a < b for a, b in zip(around, [*around[1:], above], strict=True))
+                gaps = (above * right * below, right * below * left)
+                if not first:
+                    gaps = (above * right * left, above * below * left)
+                if 2 <= sum(around) <= 6 and steps_up == 1 and gaps == (0, 0):
+                    marks[y, x] = 0
+    return marks[1:-1, 1:-1]
+
+
+def test_thinning_follows_the_rule_of_its_paper():
+    draw = np.random.default_rng(0)
+    for number in range(40):
+        marks = (draw.random(draw.integers(1, 20, 2)) < draw.random()).astype(np.uint8)
+        if number % 3:  # thick shapes too, which take many rounds
+            marks = cv2.dilate(marks, np.ones((number % 3 * 2 + 1,) * 2)).reshape(marks.shape)
+        before = marks.copy()
+        assert np.array_equal(thinned(marks), thinned_pixel_by_pixel(marks))
+        assert np.array_equal(marks, before)
+
+
 # --- channels --------------------------------------------------------------------------------------------
 
 

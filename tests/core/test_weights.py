@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from hub_tools import Hub, serve
 
 from scedit_core import SCEditError
 from scedit_core.annotators import weights as w
@@ -36,53 +35,13 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "hub"
 
 
-class Hub:
-    """A server that does what `behave` does with each request, and remembers them."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, str | None]] = []
-        self.behave = serve
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                hub.requests.append((self.path, self.headers.get("Range")))
-                hub.behave(self, len(hub.requests))
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.released = threading.Event()
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        self.address = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-
-def serve(handler, _count, *, body=BODY, upto=None):
-    """Answer as the hub does, with ranges; `upto`: break off there."""
-    start = int((handler.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
-    if start >= len(body):
-        handler.send_response(416)
-        handler.send_header("Content-Range", f"bytes */{len(body)}")
-        handler.send_header("Content-Length", "0")
-        handler.end_headers()
-        return
-    handler.send_response(206 if start else 200)
-    handler.send_header("Content-Length", str(len(body) - start))
-    handler.end_headers()
-    handler.wfile.write(body[start:upto])
-
-
 @pytest.fixture
 def hub(monkeypatch):
     """The stand-in, as HF_ENDPOINT."""
-    hub = Hub()
+    hub = Hub(BODY)
     monkeypatch.setenv("HF_ENDPOINT", hub.address + "/")
     yield hub
-    hub.released.set()
-    hub.server.shutdown()
-    hub.server.server_close()
+    hub.stop()
 
 
 def download(folder, file=FILE, progress=lambda done, total: None):
@@ -110,7 +69,7 @@ def test_a_part_goes_on_where_it_stopped(hub, tmp_path):
 
 
 def test_answers_that_break_off_are_taken_up_again(hub, tmp_path):
-    hub.behave = lambda handler, count: serve(handler, count, upto=count * 1_000_000)
+    hub.behave = lambda handler, count: serve(handler, count, body=BODY, upto=count * 1_000_000)
     assert download(tmp_path).read_bytes() == BODY
     assert len(hub.requests) == 4
 
@@ -118,7 +77,7 @@ def test_answers_that_break_off_are_taken_up_again(hub, tmp_path):
 def test_a_server_that_knows_no_ranges_starts_again(hub, tmp_path):
     def whole(handler, count):
         del handler.headers["Range"]
-        serve(handler, count)
+        serve(handler, count, body=BODY)
 
     hub.behave = whole
     (tmp_path / "net.pth.part").write_bytes(b"x" * 1000)
@@ -130,7 +89,7 @@ def stall(hub):
 
     def behave(handler, count):
         if count == 1:
-            serve(handler, count, upto=5000)
+            serve(handler, count, body=BODY, upto=5000)
             handler.wfile.flush()
         hub.released.wait(10)
 
@@ -238,9 +197,24 @@ def test_what_is_missing_is_said_in_one_sentence(tmp_path):
     assert "\n" not in sentence
 
 
+PUBLISHED = [value for value in vars(w).values() if isinstance(value, WeightFile)]
+
+
+@pytest.mark.parametrize("published", PUBLISHED, ids=[file.name for file in PUBLISHED])
+def test_each_published_file_is_asked_for_at_its_revision_and_only_the_true_one_is_kept(
+    hub, tmp_path, published
+):
+    with pytest.raises(SCEditError, match=f"{published.name}.* is another file"):
+        download(tmp_path, replace(published, size=len(BODY)))
+    assert list(tmp_path.iterdir()) == []
+    true = replace(published, size=len(BODY), sha256=FILE.sha256)
+    assert download(tmp_path, true).read_bytes() == BODY
+    asked = f"/{published.repo}/resolve/{published.revision}/{published.path}"
+    assert hub.requests == [(asked, None), (asked, None)]
+
+
 def test_every_file_is_pinned():
-    files = [value for value in vars(w).values() if isinstance(value, WeightFile)]
-    assert len(files) == 6
-    for file in files:
+    assert len(PUBLISHED) == 6
+    for file in PUBLISHED:
         assert (len(file.revision), len(file.sha256)) == (40, 64)
         assert file.size is None or round(file.size / 1e6) == file.megabytes

@@ -16,7 +16,9 @@ server_module = load_module("scedit_sandbox_server", REPOSITORY / "sandbox" / "s
 workflow_module = load_module("scedit_sandbox_workflow", REPOSITORY / "sandbox" / "workflow.py")
 # Last: the sandbox's server.py and model.py must not hide what ComfyUI calls so.
 sys.path.append(str(REPOSITORY / "sandbox"))
-figures, measure, studio_module, world = map(import_module, ("figures", "measure", "studio", "world"))
+figures, graphs, measure, studio_module, world = map(
+    import_module, ("figures", "graphs", "measure", "studio", "world")
+)
 
 CHECKPOINT = "scedit_sandbox.safetensors"
 PHOTO = REPOSITORY / "sandbox" / "photo.jpg"
