@@ -104,9 +104,8 @@ class SCEditTrainCSCTuner(io.ComfyNode):
                 io.Autogrow.Input(
                     "hints",
                     template=template,
-                    tooltip="Hint images, a list for each control. A batch in the list is one picture's "
-                    "hint drawn in "
-                    "several ways, of which each visit takes one.",
+                    tooltip="Hint images, a list for each control. A batch in the list is one picture's hint "
+                    "drawn in several ways, of which each visit takes one.",
                 ),
                 *run_inputs("my_control", 10_000),
                 *shape_inputs(),

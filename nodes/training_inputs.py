@@ -56,8 +56,7 @@ def run_inputs(name: str, steps: int) -> list[io.Input]:
             "name",
             default=name,
             tooltip="Name of this training. Its state is kept under output/scedit_training, so that it can "
-            "go on "
-            "after a break; folders are allowed.",
+            "go on after a break; folders are allowed.",
         ),
         io.Int.Input(
             "steps", default=steps, min=1, max=10_000_000, tooltip="Changes of the weights, in all."
@@ -105,8 +104,7 @@ def shape_inputs() -> list[io.Input]:
             options=["adapter", "conv", "lora"],
             default="adapter",
             tooltip="Form of each tuner. adapter: the paper's. conv: with 3x3 convs, which see neighbours "
-            "(ratio 8 in "
-            "the paper). lora: without activation.",
+            "(ratio 8 in the paper). lora: without activation.",
         ),
         io.Float.Input(
             "ratio",
@@ -195,9 +193,8 @@ def keeping_inputs(save_every: int) -> list[io.Input]:
             options=[RESUME, START_OVER],
             default=RESUME,
             optional=True,
-            tooltip="What to do if a training of this name was begun: go on with it, or begin again (the "
-            "old state is "
-            "kept as '.previous').",
+            tooltip="What to do if a training of this name was begun: go on with it, or begin again (the old "
+            "state is kept as '.previous').",
         ),
     ]
 
