@@ -170,7 +170,7 @@ def test_any_hint_has_segmentation_look_at_512_as_the_single_node_does(nodes, pa
         lambda: run(nodes["SCEditSegmentation"], image=image),
         lambda: any_hint("SCEditSegmentation", image, {}),
     ):
-        with pytest.raises(pack.scedit_core.SCEditError, match=r"needs about 402\.7 GB"):
+        with pytest.raises(pack.scedit_core.SCEditError, match=r"needs about 248\.3 GB"):
             ask()
 
 
