@@ -40,7 +40,7 @@ def graphs(photo: str) -> dict[str, Prompt]:
     both |= {
         "color": {"class_type": "SCEditColor", "inputs": {"image": ["photo", 0], "ratio": 64}},
         "load2": {"class_type": "SCEditLoadCSCTuner", "inputs": {"tuner_name": "color_control"}},
-        "style": {"class_type": "SCEditLoadSCTuner", "inputs": {"tuner_name": "ColoredPencilArt"}},
+        "style": {"class_type": "SCEditLoadSCTuner", "inputs": {"tuner_name": "night"}},
         "styled": {
             "class_type": "SCEditApplySCTuner",
             "inputs": {"model": ["apply", 0], "tuner": ["style", 0], "strength": 0.8},
