@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from measure import RATIO
+
 __all__ = ["CHECKPOINT", "Control", "Painting", "graph"]
 
 CHECKPOINT = "scedit_sandbox.safetensors"
@@ -13,7 +15,7 @@ SIDE = 256
 SAVE = "save"
 HINTS: dict[str, tuple[str, dict[str, int]]] = {
     "canny": ("SCEditCanny", {"low_threshold": 100, "high_threshold": 200}),
-    "color": ("SCEditColor", {"ratio": 64}),
+    "color": ("SCEditColor", {"ratio": RATIO}),
 }
 
 Graph = dict[str, dict[str, Any]]

@@ -2,7 +2,7 @@
 
     python train_base.py --comfyui PATH --work FOLDER --models FOLDER [--part vae|latents|unet|export]
 
-About an hour and a half on two CPU cores. Everything is seeded; a run that was cut goes on where it stopped.
+About two hours on two CPU cores. Everything is seeded; a run that was cut goes on where it stopped.
 The last step writes checkpoints/scedit_sandbox.safetensors into the models folder.
 """
 
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,22 +33,42 @@ from train_vae import load_vae, to_tensor, train_vae
 from training_run import Log, import_model, save_atomic, warm_hold_decay
 
 MATRIX_RATE, RATE = 4e-3, 1e-3  # Muon's and AdamW's
-DECAY = 0.5  # share of the steps in which the rates fall
 EMA, CAPTION_DROPOUT, SAVE_EVERY = 0.99, 0.12, 100
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Part of the training at one picture size, on so many scenes; `until` counts the steps of all phases."""
+    """Part of the training at one picture size, on these scenes; `until` counts the steps of all phases."""
 
     side: int
-    scenes: int
+    scenes: range
     until: int
     batch: int
 
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.side}_{self.scenes.start}"
 
-# small pictures teach what things are at a quarter of the cost
-PHASES = (Phase(128, 8000, 800, 16), Phase(256, 3000, 2100, 8))
+
+@dataclass(frozen=True)
+class Round:
+    """Phases under one course of the rates: `rate` is their factor, `decay` the share of steps they fall in.
+
+    Each round starts from the averaged weights of the one before, rounded as the checkpoint keeps them.
+    """
+
+    phases: tuple[Phase, ...]
+    rate: float
+    decay: float
+
+
+# small pictures teach what things are at a quarter of the cost; the second round sees new scenes
+ROUNDS = (
+    Round((Phase(128, range(8000), 800, 16), Phase(256, range(3000), 2100, 8)), 1.0, 0.5),
+    Round((Phase(256, range(8000, 14000), 5300, 8),), 0.6, 0.85),
+)
+PHASES = tuple(phase for part in ROUNDS for phase in part.phases)
 PROMPTS = (
     "a red circle and a small blue square on a white background",
     "a large yellow star on grass under a blue sky",
@@ -83,19 +104,20 @@ def _encode_part(work: Path, seeds: range, side: int) -> tuple[np.ndarray, list[
 
 
 def make_latents(work: Path, log: Log) -> None:
-    """FOLDER/latents_<side>.npy for every phase, and all captions; one process per core."""
+    """FOLDER/latents_<phase>.npy for every phase, and all captions; one process per core."""
     cores = os.cpu_count() or 1
-    for side, count in {phase.side: phase.scenes for phase in PHASES}.items():
-        target = work / f"latents_{side}.npy"
+    for phase in PHASES:
+        target = work / f"latents_{phase.name}.npy"
         if target.exists():
             continue
-        parts = [range(first, min(first + 500, count)) for first in range(0, count, 500)]
+        firsts = range(phase.scenes.start, phase.scenes.stop, 500)
+        parts = [range(first, min(first + 500, phase.scenes.stop)) for first in firsts]
         with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-            made = list(pool.map(_encode_part, [work] * len(parts), parts, [side] * len(parts)))
-        captions = work / f"captions_{side}.json"
+            made = list(pool.map(_encode_part, [work] * len(parts), parts, [phase.side] * len(parts)))
+        captions = work / f"captions_{phase.name}.json"
         captions.write_text(json.dumps([caption for _, some in made for caption in some]))
         np.save(target, np.concatenate([latents for latents, _ in made]))
-        log.say(f"{count} scenes of {side} pixels encoded")
+        log.say(f"{len(phase.scenes)} scenes of {phase.side} pixels encoded")
 
 
 # --- text model and U-Net --------------------------------------------------------------------------------
@@ -108,27 +130,47 @@ class BaseTraining:
         torch.manual_seed(0)
         self.work, self.log = work, log
         self.net = BaseNet(model)
+        self.step, self.seconds, self.losses = 0, 0.0, []
+        self.vae = load_vae(work)
+        everything = json.loads((work / f"captions_{PHASES[0].name}.json").read_text())
+        self.net.know([*everything, ""])
+        self.average = Average(self.net, EMA)
+
+    def run(self) -> None:
+        """Train all rounds to their ends."""
+        first = 0
+        for part in ROUNDS:
+            self.round, self.first, last = part, first, part.phases[-1].until
+            state = self._state()
+            if state is None or state["step"] < last:
+                self._begin(state)
+                for phase in part.phases:
+                    self._run(phase)
+            first = last
+
+    def _begin(self, state: dict[str, Any] | None) -> None:
+        """Take up what a cut round left, or start one from the average of the last."""
         matrices, others = self.net.matrices()
         self.optimizers = (
             (Muon(matrices, MATRIX_RATE), MATRIX_RATE),
             (torch.optim.AdamW(others, RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True), RATE),
         )
-        self.step, self.seconds, self.losses = 0, 0.0, []
-        self.vae = load_vae(work)
-        everything = json.loads((work / f"captions_{PHASES[0].side}.json").read_text())
-        self.net.know([*everything, ""])
-        self.average = Average(self.net, EMA)
-        self._resume()
-
-    def run(self) -> None:
-        """Train all phases to their ends."""
-        for phase in PHASES:
-            if self.step < phase.until:
-                self._run(phase)
+        if state is None:
+            return
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.average.weights = state["average"]
+        if self.step > self.first:
+            self.net.load_state_dict(state["net"])
+            for (optimizer, _), saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            return
+        for weight in self.average.weights.values():
+            weight.copy_(weight.half())
+        self.net.load_state_dict(self.average.weights)
 
     def _run(self, phase: Phase) -> None:
-        latents = np.load(self.work / f"latents_{phase.side}.npy", mmap_mode="r")
-        captions = json.loads((self.work / f"captions_{phase.side}.json").read_text())
+        latents = np.load(self.work / f"latents_{phase.name}.npy", mmap_mode="r")
+        captions = json.loads((self.work / f"captions_{phase.name}.json").read_text())
         tokens = [self.net.tokens(caption) for caption in captions]
         empty = self.net.tokens("")
         while self.step < phase.until:
@@ -152,7 +194,8 @@ class BaseTraining:
         self.net.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
-        factor = warm_hold_decay(self.step, PHASES[-1].until, DECAY)
+        done, steps = self.step - self.first, self.round.phases[-1].until - self.first
+        factor = self.round.rate * warm_hold_decay(done, steps, self.round.decay)
         for optimizer, rate in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
@@ -161,16 +204,9 @@ class BaseTraining:
         self.losses.append(loss.item())
         self.average.update(self.net, self.step)
 
-    def _resume(self) -> None:
+    def _state(self) -> dict[str, Any] | None:
         file = self.work / "unet.pt"
-        if not file.exists():
-            return
-        state = torch.load(file, weights_only=True)
-        self.net.load_state_dict(state["net"])
-        for (optimizer, _), saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.average.weights = state["average"]
-        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        return torch.load(file, weights_only=True) if file.exists() else None
 
     def _save(self, phase: Phase) -> None:
         state = {"step": self.step, "seconds": self.seconds, "losses": self.losses}

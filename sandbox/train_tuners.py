@@ -22,11 +22,14 @@ import cv2
 import numpy as np
 import torch
 import world
+from measure import RATIO
 from training_run import Log, import_model
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STYLE_PICTURES = 30
-CONTROL_PICTURES = {128: 700, 256: 500}  # by their side; small ones cost a quarter
+CONTROL_PICTURES = {128: 1500, 256: 1000}  # by their side; small ones cost a quarter
+# by which share of its steps, and at which factor of its rate, a control learns: the end is for details
+CONTROL_STAGES = ((0.7, 1.0), (1.0, 0.2))
 Drawing = Callable[[world.Scene, np.random.Generator], np.ndarray]
 
 
@@ -44,11 +47,11 @@ def canny_hint(pack: ModuleType) -> Drawing:
 
 
 def color_hint(pack: ModuleType) -> Drawing:
-    """Colour blocks: every other time of 64 pixels, as they are used, else at the paper's random ratios."""
+    """Colour blocks: every other time those that are measured, else of a random size around it."""
     color = pack.scedit_core.annotators.color.color
 
     def draw(scene: world.Scene, rng: np.random.Generator) -> np.ndarray:
-        ratio = 64 if rng.random() < 0.5 else int(rng.integers(48, 97))
+        ratio = RATIO if rng.random() < 0.5 else int(rng.integers(24, 65))
         return color(scene.picture, ratio * len(scene.picture) // world.SIZE)
 
     return draw
@@ -115,12 +118,12 @@ class Style:
 
 
 TUNERS: dict[str, Control | Style] = {
-    "canny_control": Control(canny_hint, "canny", 700),
-    "color_control": Control(color_hint, "color", 1200, kernel=1, drawings=2),
-    "night": Style("night", 100),
-    "watercolour": Style("watercolour", 150),
-    "inpainting_control": Control(masked_hint, "masked image", 450, drawings=2),
-    "depth_control": Control(depth_hint, "depth", 200, kernel=1),
+    "canny_control": Control(canny_hint, "canny", 1800),
+    "color_control": Control(color_hint, "color", 1500, kernel=1, drawings=2),
+    "night": Style("night", 250),
+    "watercolour": Style("watercolour", 250),
+    "inpainting_control": Control(masked_hint, "masked image", 500, drawings=2),
+    "depth_control": Control(depth_hint, "depth", 250, kernel=1),
 }
 
 
@@ -183,17 +186,15 @@ class Workshop:
 
     def _latents(self, side: int, count: int) -> list[dict[str, Any]]:
         """LATENTs of the first scenes, as train_base.py made them."""
-        latents = np.array(np.load(self.work / f"latents_{side}.npy", mmap_mode="r")[:count])
+        latents = np.array(np.load(self.work / f"latents_{side}_0.npy", mmap_mode="r")[:count])
         scale = self.model.model.latent_format.scale_factor
         return [{"samples": torch.from_numpy(latent[None]).float() / scale} for latent in latents]
 
     def _style(self, name: str, job: Style) -> Any:
         scenes = [world.scene(seed) for seed in range(STYLE_PICTURES)]
         pictures = [world.STYLES[job.style](scene.picture) for scene in scenes]
-        pictures += [resized(picture, world.SIZE // 2) for picture in pictures]
         samples = [{"samples": self.vae.encode(as_images([picture]))} for picture in pictures]
-        captions = [scene.caption for scene in scenes] * 2
-        return self._run("SCEditTrainSCTuner", name, job, samples, captions)
+        return self._run("SCEditTrainSCTuner", name, job, samples, [scene.caption for scene in scenes])
 
     def _run(
         self,
@@ -204,7 +205,6 @@ class Workshop:
         captions: Sequence[str],
         more: dict[str, Any] | None = None,
     ) -> Any:
-        widgets = COMMON | {"name": name, "steps": job.steps, "learning_rate": job.rate}
         data: dict[str, Any] = {
             "model": [self.model],
             "latents": list(samples),
@@ -212,7 +212,15 @@ class Workshop:
             "empty": [self.caption("")],
             **(more or {}),
         }
-        return self.nodes[node].execute(**data, **{key: [value] for key, value in widgets.items()}).args[0]
+        stages = CONTROL_STAGES if isinstance(job, Control) else ((1.0, 1.0),)
+        for share, factor in stages:
+            widgets = COMMON | {
+                "name": name,
+                "steps": int(share * job.steps),
+                "learning_rate": factor * job.rate,
+            }
+            trained = self.nodes[node].execute(**data, **{key: [value] for key, value in widgets.items()})
+        return trained.args[0]
 
 
 def scaled(seed: int, side: int) -> world.Scene:

@@ -37,7 +37,7 @@ def test_inpainting_keeps_what_the_mask_leaves_and_fills_the_rest(gallery):
 
 def test_any_hint_brings_the_colours_of_a_picture(gallery, painted):
     scene = gallery.scenes[0]
-    settings = {"condition": "color", "condition.ratio": 64, "resolution": 0, "keep_size": True}
+    settings = {"condition": "color", "condition.ratio": measure.RATIO, "resolution": 0, "keep_size": True}
     any_hint = {"class_type": "SCEditPreprocess", "inputs": settings}
     picture = painted(scene.caption, "color_control", gallery.source(scene), any_hint)
     assert figures.error(picture, scene) < 0.75 * figures.error(gallery.paint(scene), scene)

@@ -21,6 +21,7 @@ _SWAPS = {
     ("EmptyLatentImage", "width"): world.SIZE,
     ("EmptyLatentImage", "height"): world.SIZE,
     ("KSampler", "cfg"): 2.0,
+    ("SCEditColor", "ratio"): measure.RATIO,
     ("SCEditTrainingFolder", "resolution"): 128,
 }
 # what makes a training short enough for a test, and still learn
