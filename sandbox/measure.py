@@ -38,14 +38,14 @@ def _near(lines: np.ndarray) -> np.ndarray:
     return distance <= TOLERANCE
 
 
-def color_error(result: np.ndarray, wanted: np.ndarray) -> float:
+def color_error(result: np.ndarray, wanted: np.ndarray, ratio: int = RATIO) -> float:
     """Mean absolute difference of the colour maps of two pictures, in levels of 255."""
-    return float(np.abs(_blocks(result) - _blocks(wanted)).mean())
+    return float(np.abs(_blocks(result, ratio) - _blocks(wanted, ratio)).mean())
 
 
-def _blocks(picture: np.ndarray) -> np.ndarray:
+def _blocks(picture: np.ndarray, ratio: int) -> np.ndarray:
     height, width = picture.shape[:2]
-    size = (max(1, width // RATIO), max(1, height // RATIO))
+    size = (max(1, width // ratio), max(1, height // ratio))
     return cv2.resize(np.ascontiguousarray(picture), size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
 
 
