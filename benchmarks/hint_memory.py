@@ -18,16 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from process_memory import forget_peak, resident
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 NETS = ("hed", "depth", "body", "hands", "face", "segmentation")
-
-
-def resident(field: str) -> int:
-    """Bytes of this process: VmRSS now, VmHWM at most since it was reset."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
 def filled(build: Callable[[], Any], weights: dict[str, Any]) -> Any:
@@ -49,7 +45,7 @@ def measure(name: str, size: int, resolution: int) -> None:
     photo = tools.scene(size, size) if name not in ("body", "hands", "face") else tools.figure(size, size)
     with torch.inference_mode():
         look(photo[:64, :64].copy(), 64)  # code and libraries are in memory from here on
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        forget_peak()
         before, start = resident("VmRSS"), time.perf_counter()
         look(photo, resolution)
     taken, seconds = resident("VmHWM") - before, time.perf_counter() - start

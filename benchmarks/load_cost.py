@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from process_memory import forget_peak, resident
 from workbench import REPOSITORY, SKIPS_SD15, load_pack
 
 WAYS = ("load_file", "load_file and a look", "read_checkpoint", "load_checkpoint", "loader node")
@@ -59,18 +60,12 @@ def ways(pack: Any, path: Path) -> dict[str, Callable[[], Any]]:
     return both
 
 
-def memory(name: str) -> int:
-    """A figure of this process in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
 def peak(load: Callable[[], Any]) -> int:
     """Bytes that this process gains at most by one load."""
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of what came before
-    before = memory("VmRSS")
+    forget_peak()
+    before = resident("VmRSS")
     kept = load()
-    gained = memory("VmHWM") - before
+    gained = resident("VmHWM") - before
     del kept
     return gained
 

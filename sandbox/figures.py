@@ -13,7 +13,7 @@ from studio import Studio
 from world import Scene
 
 __all__ = [
-    "BOTH_SEPARATE",
+    "BOTH",
     "STYLED_CANNY",
     "Figure",
     "Gallery",
@@ -26,9 +26,7 @@ __all__ = [
 
 Measure = Callable[[np.ndarray, Scene], float]
 
-# two controls at once: weights and overall strength that keep most of what each does alone
-BOTH_SEPARATE = {"canny": 0.75, "color": 1.0}
-NORMALIZED_WEIGHTS, NORMALIZED_STRENGTH = BOTH_SEPARATE, sum(BOTH_SEPARATE.values())
+BOTH = {"canny": 0.75, "color": 1.0}  # weights at which two keep most of what each does alone
 STYLED_CANNY = 1.5  # weight of canny beside a style, which softens edges or darkens them
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -146,12 +144,12 @@ def _both(gallery: Gallery, canny: float, color: float) -> list[Figure]:
 
 def paint_normalized(gallery: Gallery, scene: Scene) -> np.ndarray:
     """Both controls at weights that are made to add up to 1, and the sum at an overall strength."""
-    return gallery.paint(scene, NORMALIZED_WEIGHTS, normalize=True, strength=NORMALIZED_STRENGTH)
+    return gallery.paint(scene, BOTH, normalize=True, strength=sum(BOTH.values()))
 
 
 def paint_separate(gallery: Gallery, scene: Scene) -> np.ndarray:
     """Both controls, each at its own strength."""
-    return gallery.paint(scene, BOTH_SEPARATE)
+    return gallery.paint(scene, BOTH)
 
 
 def _sweeps(gallery: Gallery) -> list[Figure]:
