@@ -9,10 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scedit_core import PreparedEdit, SkipLayout, edit_skip
-from scedit_core.training import Example, TrainingSet
+from scedit_core import EncoderSize, PreparedEdit, SkipLayout, TunerSpec, edit_skip
+from scedit_core.spec import StemSize
+from scedit_core.training import Example, TrainConfig, TrainingSet
 
 LAYOUT = SkipLayout((8, 8, 8, 8), (1, 2, 1, 1))
+CONFIG = TrainConfig(steps=6, batch_size=2, learning_rate=1e-3, seed=3)
+CSC = TunerSpec.csc(LAYOUT, encoder=EncoderSize(stem=StemSize(0.25, 8)))
 
 
 class SmallUNet(nn.Module):

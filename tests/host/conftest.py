@@ -95,3 +95,24 @@ def studio(server: Any) -> Any:
 def photo(server: Any) -> str:
     """Name of the demo's photo in the server's input folder."""
     return server.upload_image(PHOTO)
+
+
+@pytest.fixture
+def output(tmp_path: Path, pack: Any) -> Iterator[Path]:
+    """Output folder of this test."""
+    before = folder_paths.get_output_directory()
+    folder_paths.set_output_directory(str(tmp_path / "output"))
+    yield tmp_path / "output"
+    folder_paths.set_output_directory(before)
+
+
+@pytest.fixture
+def sc(nodes: dict[str, Any]) -> Any:
+    """The node that trains styles."""
+    return nodes["SCEditTrainSCTuner"]
+
+
+@pytest.fixture
+def csc(nodes: dict[str, Any]) -> Any:
+    """The node that trains controls."""
+    return nodes["SCEditTrainCSCTuner"]

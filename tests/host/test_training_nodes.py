@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import comfy.model_management
 import comfy.utils
@@ -16,101 +12,11 @@ import pytest
 import torch
 from comfy_extras.nodes_dataset import ResolutionBucket
 from host_tools import picture, run, sample, tiny_model
+from training_node_tools import CSC, SAVE, SC, cancelled_at, equal, hints, lists, train, weights
 
 from scedit_core import read_checkpoint
 
-SC = {
-    "name": "style",
-    "steps": 3,
-    "batch_size": 2,
-    "accumulation": 1,
-    "learning_rate": 1e-3,
-    "seed": 0,
-    "tuner_op": "adapter",
-    "ratio": 1.0,
-}
-SAVE = {"if_exists": "add a number", "dtype": "as trained"}
-CSC = SC | {"name": "control", "kernel": 1, "stem_ratio": 0.5, "hint_channels": 16}
-
-
-@pytest.fixture(autouse=True)
-def output(tmp_path: Path, pack: Any) -> Iterator[Path]:
-    """Output folder of this test."""
-    before = folder_paths.get_output_directory()
-    folder_paths.set_output_directory(str(tmp_path / "output"))
-    yield tmp_path / "output"
-    folder_paths.set_output_directory(before)
-
-
-@pytest.fixture
-def sc(nodes: dict[str, Any]) -> Any:
-    """The node that trains styles."""
-    return nodes["SCEditTrainSCTuner"]
-
-
-@pytest.fixture
-def csc(nodes: dict[str, Any]) -> Any:
-    """The node that trains controls."""
-    return nodes["SCEditTrainCSCTuner"]
-
-
-def lists(model: Any, sizes: tuple[tuple[int, int], ...] = ((16, 16),) * 4) -> dict[str, list[Any]]:
-    """Latents and captions as ComfyUI's dataset nodes make them: made in inference mode, in lists."""
-    context_dim = model.model.model_config.unet_config["context_dim"]
-    draw = torch.Generator().manual_seed(3)
-    with torch.inference_mode():
-        latents = [{"samples": torch.randn(1, 4, *size, generator=draw)} for size in sizes]
-        captions = [[[torch.randn(1, 7, context_dim, generator=draw), {}]] for _ in sizes]
-    return {"model": [model], "latents": latents, "positive": captions}
-
-
-def hints(count: int = 4, drawings: int = 1) -> list[torch.Tensor]:
-    """A hint for each picture."""
-    with torch.inference_mode():
-        return [picture(batch=drawings, seed=seed) for seed in range(count)]
-
-
-def train(node: Any, data: dict[str, Any], settings: dict[str, Any] = SC, **changes: Any) -> Any:
-    """Outputs of a training node, executed as ComfyUI does: every input a list."""
-    widgets = {name: [value] for name, value in (settings | changes).items()}
-    with torch.inference_mode():
-        return node.execute(**data, **widgets).args
-
-
-def weights(hosted: Any) -> dict[str, torch.Tensor]:
-    """Weights of a tuner as it comes out of a node."""
-    return hosted.patcher.model.state_dict()
-
-
-def equal(first: Any, second: Any) -> bool:
-    """True if two tuners have the same weights, bit for bit."""
-    a, b = weights(first), weights(second)
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-@contextmanager
-def cancelling(step: int) -> Iterator[None]:
-    """The user cancels while this step is taken."""
-    from scedit_pack.scedit_core.training import Trainer
-
-    real = Trainer.advance
-
-    def advance(trainer: Any) -> float:
-        if trainer.step == step - 1:
-            comfy.model_management.interrupt_current_processing()
-        return real(trainer)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "advance", advance)
-        yield
-
-
-def cancelled_at(
-    step: int, node: Any, data: dict[str, Any], settings: dict[str, Any], **changes: Any
-) -> None:
-    """A training that the user cancels during this step."""
-    with cancelling(step), pytest.raises(comfy.model_management.InterruptProcessingException):
-        train(node, data, settings, **changes)
+pytestmark = pytest.mark.usefixtures("output")
 
 
 def test_a_trained_style_acts_at_once_and_the_model_is_as_before(sc, nodes, model):
@@ -327,74 +233,6 @@ def test_a_training_that_cannot_fit_is_refused_with_what_to_do(sc, model, monkey
     with pytest.raises(ValueError, match=r"needs about .* but 0\.0 GB are free; set memory to 'least'"):
         train(sc, lists(model), SC)
     assert not comfy.model_management.in_training
-
-
-def changed(data: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The same inputs with some replaced by what a function makes of them."""
-    return data | {name: make(data[name]) for name, make in changes.items()}
-
-
-BAD = {
-    "no pictures": ({"latents": lambda x: []}, {}, ["no pictures"]),
-    "no captions": ({"positive": lambda x: []}, {}, ["no captions"]),
-    "captions missing": ({"positive": lambda x: x[:3]}, {}, ["3 captions for 4 pictures"]),
-    "video": ({"latents": lambda x: [{"samples": torch.zeros(1, 4, 2, 8, 8)}]}, {}, ["video"]),
-    "not finite": (
-        {"latents": lambda x: [{"samples": torch.nan * x[0]["samples"]}, *x[1:]]},
-        {},
-        ["latent 1"],
-    ),
-    "no rate": ({}, {"learning_rate": 0.0}, ["learning_rate", "5e-05"]),
-    "ratio too large": ({}, {"ratio": 1e6}, ["ratio", "up to 32"]),
-    "no such block": ({}, {"blocks": "0, 6"}, ["0 to 5", "[0, 6]"]),
-    "blocks in words": ({}, {"blocks": "all"}, ["numbers such as", "'all'"]),
-    "dropout without empty": ({}, {"caption_dropout": 0.1}, ["empty prompt"]),
-    "name that leads out": ({}, {"name": "../../style"}, ["is no name"]),
-    "absolute name": ({}, {"name": "C:/style"}, ["is no name"]),
-    "no name": ({}, {"name": " "}, ["is no name"]),
-    "mixed sizes": (
-        {"latents": lambda x: [{"samples": torch.zeros(1, 4, 8, 8)}, *x[1:]]},
-        {"buckets": False},
-        ["64 x 64, 128 x 128", "buckets"],
-    ),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_data_is_refused_in_a_sentence_before_anything_is_written(case, pack, sc, model, output):
-    changes, settings, words = BAD[case]
-    with pytest.raises(pack.scedit_core.SCEditError) as caught:
-        train(sc, changed(lists(model), **changes), SC | settings)
-    assert not [word for word in words if word not in str(caught.value)], str(caught.value)
-    assert not [file for file in output.rglob("*") if file.is_file()]
-
-
-def test_a_control_without_hints_is_refused_in_a_sentence(csc, model):
-    with pytest.raises(ValueError, match=r"no hints came in: connect .* 'Training Folder'"):
-        train(csc, lists(model) | {"hints": {"hint0": []}}, CSC)
-
-
-@pytest.mark.parametrize(
-    ("count", "controls", "words"),
-    [(3, None, ["hint0 has 3 images for 4 pictures"]), (4, 2, ["2 tuners to start from", "1 kinds of hint"])],
-)
-def test_hints_that_match_nothing_are_refused_in_a_sentence(count, controls, words, pack, csc, model, output):
-    data = lists(model) | {
-        "hints": {"hint0": hints(count)},
-        "control": [None] * controls if controls else None,
-    }
-    with pytest.raises(pack.scedit_core.SCEditError) as caught:
-        train(csc, data, CSC)
-    assert not [word for word in words if word not in str(caught.value)], str(caught.value)
-    assert not [file for file in output.rglob("*") if file.is_file()]
-
-
-def test_a_model_without_skips_is_refused_in_a_sentence(sc, model):
-    transformer = SimpleNamespace(
-        model=SimpleNamespace(model_config=SimpleNamespace(unet_config={"image_model": "flux"}))
-    )
-    with pytest.raises(ValueError, match="no U-Net skip connections"):
-        train(sc, lists(model) | {"model": [transformer]})
 
 
 def test_an_error_on_the_way_leaves_the_model_as_it_was(sc, model):
