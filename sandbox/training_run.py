@@ -46,11 +46,10 @@ def warm_hold_decay(step: int, steps: int, decay: float, warmup: int = 50) -> fl
 
 
 class Log:
-    """Prints lines with the minutes since the start and keeps a summary as JSON."""
+    """Prints lines with the minutes since the start and keeps a summary as JSON, which runs may share."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.summary: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
         self._began = time.monotonic()
 
     def say(self, line: str) -> None:
@@ -61,5 +60,6 @@ class Log:
 
     def note(self, part: str, **facts: Any) -> None:
         """Write facts of one part of the training down."""
-        self.summary[part] = {**self.summary.get(part, {}), **facts}
-        self.path.write_text(json.dumps(self.summary, indent=1, sort_keys=True) + "\n")
+        summary: dict[str, Any] = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        summary[part] = {**summary.get(part, {}), **facts}
+        self.path.write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n")
