@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import world
-from figures import BOTH, STYLED_CANNY, Figure, Gallery, centre_mask, measure_all
+from figures import BOTH, Figure, Gallery, centre_mask, measure_all, paint_styled
 from graphs import Control, Painting
 from measure import RATIO, edge_f1, edges
 from retrain import retrain
@@ -55,10 +55,7 @@ def controls_sheet(gallery: Gallery) -> Rows:
                 Tile(paint(scene, {"canny": 1.0}), "canny"),
                 Tile(paint(scene, {"color": 1.0}), "colour"),
                 Tile(paint(scene, BOTH), "canny and colour"),
-                *(
-                    Tile(paint(scene, {"canny": STYLED_CANNY}, style=s), f"canny, style {s}")
-                    for s in world.STYLES
-                ),
+                *(Tile(paint_styled(gallery, scene, s), f"canny, style {s}") for s in world.STYLES),
             ]
         )
     return rows

@@ -8,10 +8,11 @@ from typing import Any
 
 from measure import RATIO
 
-__all__ = ["CHECKPOINT", "Control", "Painting", "graph"]
+__all__ = ["CFG", "CHECKPOINT", "Control", "Painting", "graph"]
 
 CHECKPOINT = "scedit_sandbox.safetensors"
 SIDE = 256
+CFG = 1.5  # more makes colours overshoot
 SAVE = "save"
 HINTS: dict[str, tuple[str, dict[str, int]]] = {
     "canny": ("SCEditCanny", {"low_threshold": 100, "high_threshold": 200}),
@@ -83,7 +84,7 @@ def _sampling(model: list[Any], seed: int) -> Graph:
             latent_image=["latent", 0],
             seed=seed,
             steps=20,
-            cfg=2.0,
+            cfg=CFG,
             sampler_name="euler",
             scheduler="normal",
             denoise=1.0,

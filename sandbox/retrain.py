@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,10 @@ def retrain(server: Any, gallery: Gallery) -> list[Figure]:
     server.execute(training_prompt(server, job), LONGEST)
     minutes = (time.monotonic() - began) / 60
     try:
-        ours, theirs = (style_figure(gallery, job.style, tuner) for tuner in (f"{MADE}.safetensors", STYLE))
+        ours, theirs = (
+            style_figure(gallery, job.style, partial(gallery.paint, style=tuner))
+            for tuner in (f"{MADE}.safetensors", STYLE)
+        )
     finally:
         for file in (server.base / "models" / "scedit").glob(f"{MADE}*.safetensors"):
             file.unlink()

@@ -67,6 +67,7 @@ class Round:
 ROUNDS = (
     Round((Phase(128, range(8000), 800, 16), Phase(256, range(3000), 2100, 8)), 1.0, 0.5),
     Round((Phase(256, range(8000, 14000), 5300, 8),), 0.6, 0.85),
+    Round((Phase(256, range(14000, 22000), 10300, 8),), 0.6, 0.85),
 )
 PHASES = tuple(phase for part in ROUNDS for phase in part.phases)
 PROMPTS = (

@@ -119,10 +119,10 @@ class Style:
 
 TUNERS: dict[str, Control | Style] = {
     "canny_control": Control(canny_hint, "canny", 1800),
-    "color_control": Control(color_hint, "color", 1500, kernel=1, drawings=2),
-    "night": Style("night", 250),
+    "color_control": Control(color_hint, "color", 3000, kernel=1, drawings=2),
+    "night": Style("night", 150, rate=3e-4),  # gently: it darkens, and edges must stay
     "watercolour": Style("watercolour", 250),
-    "inpainting_control": Control(masked_hint, "masked image", 500, drawings=2),
+    "inpainting_control": Control(masked_hint, "masked image", 3000, drawings=2),
     "depth_control": Control(depth_hint, "depth", 250, kernel=1),
 }
 

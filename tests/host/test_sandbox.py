@@ -39,8 +39,15 @@ def test_a_style_comes_near_its_pictures_and_leaves_edges_to_canny(gallery, styl
     wanted = [world.STYLES[style](scene.picture) for scene in gallery.scenes]
     plain, styled = ([gallery.paint(scene, style=name) for scene in gallery.scenes] for name in ("", style))
     assert measure.style_distance(styled, wanted) < 0.5 * measure.style_distance(plain, wanted)
-    paint = partial(gallery.paint, weights={"canny": figures.STYLED_CANNY}, style=style)
-    assert gallery.mean(figures.f1, paint) > 0.65
+    assert gallery.mean(figures.f1, partial(figures.paint_styled, gallery, style=style)) > 0.65
+
+
+def test_inpainting_keeps_what_the_hint_shows_and_fills_the_rest(gallery):
+    mask = figures.centre_mask()
+    painted = [(gallery.inpaint(scene, mask, "centre"), scene.picture) for scene in gallery.scenes]
+    free = gallery.mean(lambda made, scene: measure.kept_error(made, scene.picture, ~mask), gallery.paint)
+    assert np.mean([measure.kept_error(made, wanted, ~mask) for made, wanted in painted]) < 0.75 * free
+    assert all((made[mask].max(-1) < 20).mean() < 0.1 for made, _ in painted), "black was left in the mask"
 
 
 def test_controls_at_weight_zero_give_the_picture_without_them(gallery):

@@ -20,7 +20,7 @@ _SWAPS = {
     ("ImageScale", "height"): world.SIZE,
     ("EmptyLatentImage", "width"): world.SIZE,
     ("EmptyLatentImage", "height"): world.SIZE,
-    ("KSampler", "cfg"): 2.0,
+    ("KSampler", "cfg"): 1.5,
     ("SCEditColor", "ratio"): measure.RATIO,
     ("SCEditTrainingFolder", "resolution"): 128,
 }
