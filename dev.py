@@ -7,7 +7,7 @@
     python dev.py serve          start ComfyUI with this pack, to open in a browser
     python dev.py lint           ruff and pyright
     python dev.py bench NAME     run a script of benchmarks/; further ARGS go to it
-    python dev.py train-sandbox  train the miniature model and its tuners again (three hours on two cores)
+    python dev.py train-sandbox  train the miniature model and its tuners again (five hours on two cores)
 
 Packages go to .venv, ComfyUI and everything it writes to .comfyui; both may be deleted at any time. The
 ComfyUI used is the one of --comfyui or COMFYUI_PATH, else the one in whose custom_nodes folder we are, else a

@@ -2,7 +2,7 @@
 
     python train_base.py --comfyui PATH --work FOLDER --models FOLDER [--part vae|latents|unet|export]
 
-About two hours on two CPU cores. Everything is seeded; a run that was cut goes on where it stopped.
+About three hours on two CPU cores. Everything is seeded; a run that was cut goes on where it stopped.
 The last step writes checkpoints/scedit_sandbox.safetensors into the models folder.
 """
 
