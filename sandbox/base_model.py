@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from graphs import CFG
 from torch import Tensor, nn
 
 Tokens = list[int]
@@ -81,7 +82,7 @@ class BaseNet(nn.Module):
         return (made - wanted).square().mean()
 
     @torch.no_grad()
-    def sample(self, captions: Sequence[str], size: int, *, steps: int = 20, cfg: float = 1.5) -> Tensor:
+    def sample(self, captions: Sequence[str], size: int, *, steps: int = 20, cfg: float = CFG) -> Tensor:
         """Latents `(B, 4, size, size)` by Euler's method, as KSampler makes them."""
         count = len(captions)
         context = self.context([self.tokens(text) for text in [*captions, *[""] * count]])

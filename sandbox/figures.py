@@ -15,7 +15,6 @@ from world import Scene
 
 __all__ = [
     "BOTH",
-    "STYLED",
     "Figure",
     "Gallery",
     "centre_mask",
