@@ -26,8 +26,8 @@ def estimate_memory(trainer: Trainer) -> int:
     slope = kept[1] / areas[1] if fixed else (kept[1] - kept[0]) / (areas[1] - areas[0])
     size = min(trainer.config.batch_size, len(trainer.data))
     needed = kept[1] + slope * (size * height * width - areas[1])
-    copies = 3 + bool(trainer.averages)
-    return int(_WORKSPACE * needed) + copies * sum(weights.nbytes for weights in trainer.parameters)
+    learning = 3 * sum(weights.nbytes for weights in trainer.parameters)
+    return int(_WORKSPACE * needed) + learning + sum(average.nbytes for average in trainer.averages)
 
 
 def estimate_seconds(trainer: Trainer) -> float:

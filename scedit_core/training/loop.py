@@ -48,7 +48,9 @@ class Trainer:
         )
         # half precision gradients vanish unless the loss is scaled up; a disabled scaler does nothing
         self.scaler = torch.amp.GradScaler(base.device.type, enabled=base.dtype == torch.float16)
-        self.averages = [weights.detach().clone() for weights in self.parameters] if config.ema_decay else []
+        # float32 whatever the weights are: in bf16 an average would lose the small steps it is made of
+        averaged = self.parameters if config.ema_decay else []
+        self.averages = [weights.detach().to(torch.float32, copy=True) for weights in averaged]
 
     def advance(self) -> float:
         """Take one step and return its loss. Raises SCEditError with the weights as before if it is NaN."""
@@ -134,7 +136,7 @@ class Trainer:
         """Exponential moving average of the weights, quicker at the start, when they still move far."""
         decay = min(self.config.ema_decay, self.step / (self.step + 9))
         for average, weights in zip(self.averages, self.parameters, strict=False):
-            average.lerp_(weights, 1 - decay)
+            average.lerp_(weights.float(), 1 - decay)
 
 
 def train(

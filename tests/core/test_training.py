@@ -6,12 +6,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_tools import CONFIG, CSC, LAYOUT, SmallModel, examples, training_set
+from training_tools import (
+    CONFIG,
+    CSC,
+    LAYOUT,
+    SmallModel,
+    equal,
+    examples,
+    finished,
+    trainer,
+    training_set,
+    weights_of,
+)
 
 from scedit_core import SCEditError, TunerSpec, build_tuners
 from scedit_core.training import (
     Batch,
-    TrainConfig,
     Trainer,
     TrainingSet,
     denoising_loss,
@@ -20,34 +30,6 @@ from scedit_core.training import (
     train,
 )
 from scedit_core.training.data import generator
-
-
-def trainer(config: TrainConfig = CONFIG, specs: tuple = (TunerSpec.sc(LAYOUT),), predicts="eps") -> Trainer:
-    """A run on the small model, with the same fresh tuners each time."""
-    torch.manual_seed(1)
-    hints = sum(spec.kind == "csc" for spec in specs)
-    return Trainer(
-        [build_tuners(spec) for spec in specs], SmallModel(predicts), training_set(hints=hints), config
-    )
-
-
-def finished(run: Trainer, steps: int | None = None) -> Trainer:
-    """The run, some steps further."""
-    for _ in range(run.config.steps - run.step if steps is None else steps):
-        run.advance()
-    return run
-
-
-def weights_of(run: Trainer) -> list[dict[str, torch.Tensor]]:
-    """Weights of each tuner set."""
-    return [tuners.state_dict() for tuners in run.trained()]
-
-
-def equal(first: Trainer, second: Trainer) -> bool:
-    """True if both have the same weights and losses, bit for bit."""
-    pairs = zip(weights_of(first), weights_of(second), strict=True)
-    same = all(torch.equal(a[key], b[key]) for a, b in pairs for key in a.keys() | b.keys())
-    return same and first.losses == second.losses and first.step == second.step
 
 
 def held_out_loss(run: Trainer) -> float:
@@ -274,6 +256,21 @@ def test_a_full_disk_leaves_the_earlier_state_whole(code, tmp_path, monkeypatch)
     monkeypatch.undo()
     assert target.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_averages_follow_small_steps_whatever_the_precision():
+    config = dataclasses.replace(CONFIG, precision="bf16", ema_decay=0.999)
+    run = trainer(config)
+    run.step = 10_000  # past the quick start of an average
+    with torch.no_grad():
+        for weights, average in zip(run.parameters, run.averages, strict=True):
+            weights.fill_(1.5)
+            average.fill_(1.0)
+    for _ in range(3000):
+        run._average()
+    wanted = torch.tensor(1.5 - 0.5 * 0.999**3000)
+    assert all(torch.allclose(average.float(), wanted, rtol=1e-3) for average in run.averages)
+    assert all(value.dtype == torch.bfloat16 for value in weights_of(run)[0].values())
 
 
 def test_averaged_weights_lag_behind_and_leave_the_run_alone():

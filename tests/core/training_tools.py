@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scedit_core import EncoderSize, PreparedEdit, SkipLayout, TunerSpec, edit_skip
+from scedit_core import EncoderSize, PreparedEdit, SkipLayout, TunerSpec, build_tuners, edit_skip
 from scedit_core.spec import StemSize
-from scedit_core.training import Example, TrainConfig, TrainingSet
+from scedit_core.training import Example, TrainConfig, Trainer, TrainingSet
 
 LAYOUT = SkipLayout((8, 8, 8, 8), (1, 2, 1, 1))
 CONFIG = TrainConfig(steps=6, batch_size=2, learning_rate=1e-3, seed=3)
@@ -91,3 +91,31 @@ def examples(count: int = 6, hints: int = 0, sizes: Sequence[tuple[int, int]] = 
 def training_set(count: int = 6, hints: int = 0) -> TrainingSet:
     """Such pictures as a training set."""
     return TrainingSet(examples(count, hints), no_caption="")
+
+
+def trainer(config: TrainConfig = CONFIG, specs: tuple = (TunerSpec.sc(LAYOUT),), predicts="eps") -> Trainer:
+    """A run on the small model, with the same fresh tuners each time, in the precision of the config."""
+    torch.manual_seed(1)
+    hints = sum(spec.kind == "csc" for spec in specs)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
+    tuners = [build_tuners(spec).to(dtype) for spec in specs]
+    return Trainer(tuners, SmallModel(predicts), training_set(hints=hints), config)
+
+
+def finished(run: Trainer, steps: int | None = None) -> Trainer:
+    """The run, some steps further."""
+    for _ in range(run.config.steps - run.step if steps is None else steps):
+        run.advance()
+    return run
+
+
+def weights_of(run: Trainer) -> list[dict[str, Tensor]]:
+    """Weights of each tuner set."""
+    return [tuners.state_dict() for tuners in run.trained()]
+
+
+def equal(first: Trainer, second: Trainer) -> bool:
+    """True if both have the same weights and losses, bit for bit."""
+    pairs = zip(weights_of(first), weights_of(second), strict=True)
+    same = all(torch.equal(a[key], b[key]) for a, b in pairs for key in a.keys() | b.keys())
+    return same and first.losses == second.losses and first.step == second.step
