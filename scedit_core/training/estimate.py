@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
+from torch import Tensor
 
 from .data import Batch, generator
 from .loop import Trainer
@@ -32,11 +33,19 @@ def estimate_memory(trainer: Trainer) -> int:
 
 def estimate_seconds(trainer: Trainer) -> float:
     """Seconds for the steps that are left, from one batch of the real size; nothing is learnt from it."""
+    _wait_for(trainer.parameters[0])
     start = time.perf_counter()
-    trainer.loss(0).backward()
+    loss = trainer.loss(0)
+    loss.backward()
+    _wait_for(loss)
+    seconds = time.perf_counter() - start
     trainer.optimizer.zero_grad()
-    left = max(0, trainer.config.steps - trainer.step)
-    return (time.perf_counter() - start) * trainer.config.accumulation * left
+    return seconds * trainer.config.accumulation * max(0, trainer.config.steps - trainer.step)
+
+
+def _wait_for(tensor: Tensor) -> None:
+    """Until its device has done all that it was given: work is only queued there, and a number read waits."""
+    tensor.detach().flatten()[0].item()
 
 
 def _trial(trainer: Trainer, channels: int, height: int, width: int, part: int) -> tuple[int, int]:
