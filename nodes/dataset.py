@@ -33,6 +33,7 @@ from ..scedit_core.training.folder import (
     scan,
 )
 from ..scedit_core.training.pictures import is_picture, load_picture
+from .training_inputs import SIZE_NAMES
 
 FOLDER_KEY = "scedit_datasets"  # in extra_model_paths.yaml
 
@@ -86,9 +87,8 @@ def _encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
 
 def _with_sizes(conditioning: Any, crop: Crop) -> Any:
     """What SDXL is told of a picture, as in its own training; other models do not look at it."""
-    names = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
     values = (*crop.original, *crop.offset, *crop.size)
-    return node_helpers.conditioning_set_values(conditioning, dict(zip(names, values, strict=True)))
+    return node_helpers.conditioning_set_values(conditioning, dict(zip(SIZE_NAMES, values, strict=True)))
 
 
 def _to_image(pixels: np.ndarray) -> Tensor:

@@ -21,6 +21,7 @@ _STEPS, _GUIDANCE = 20, 5.0
 def draw_preview(trainer: Trainer) -> np.ndarray:
     """The first picture's caption and hints, sampled with fixed noise: (H, W, 3), uint8."""
     batch = trainer.data.first()
+    no_caption = trainer.data.without_caption(trainer.data.examples[0])
     base: Any = trainer.base
     latents = batch.latents.to(base.device, torch.float32)
     noise = torch.randn(latents.shape, generator=generator(trainer.config.seed, "preview")).to(base.device)
@@ -30,9 +31,9 @@ def draw_preview(trainer: Trainer) -> np.ndarray:
 
         def denoise(x: Tensor, sigma: Tensor, **_extra: Any) -> Tensor:
             wanted = base.denoised(x, sigma, batch.captions, edits)
-            if trainer.data.no_caption is None:
+            if no_caption is None:
                 return wanted
-            plain = base.denoised(x, sigma, (trainer.data.no_caption,), edits)
+            plain = base.denoised(x, sigma, (no_caption,), edits)
             return plain + _GUIDANCE * (wanted - plain)
 
         start = base.noised(torch.zeros_like(latents), noise, sigmas[:1])

@@ -19,6 +19,8 @@ from .host_model import recordable
 RESUME, START_OVER = "resume", "start over"
 # what the memory widget offers, in the training's own words
 MEMORY: dict[str, Recompute] = {"full speed": "off", "less": "cheap", "least": "all"}
+# what a caption tells SDXL of its picture: its own size, and what a training sees of it
+SIZE_NAMES = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
 _CONFIG_INPUTS = (
     "steps",
     "batch_size",
@@ -244,11 +246,12 @@ def to_training_set(
         latents = _latents(model, pictures[0])
         captions = _captions(pictures[1], len(latents))
         rows = [_hints(images, len(latents), number) for number, images in enumerate(hints)]
-        examples = [
-            Example(latent, caption, tuple(row[i] for row in rows))
-            for i, (latent, caption) in enumerate(zip(latents, captions, strict=True))
-        ]
         no_caption = recordable(empty[0][0]) if empty else None
+        dropped = _dropped(no_caption, captions) if empty else [None] * len(captions)
+        examples = [
+            Example(latent, caption, tuple(row[i] for row in rows), without)
+            for i, (latent, caption, without) in enumerate(zip(latents, captions, dropped, strict=True))
+        ]
         return TrainingSet(examples, no_caption, buckets=buckets)
 
 
@@ -281,6 +284,14 @@ def _captions(positive: Sequence[list[Any]], count: int) -> list[Any]:
         )
     entries = recordable(flat)
     return entries * count if len(entries) == 1 else entries
+
+
+def _dropped(empty: Any, captions: Sequence[Any]) -> list[Any]:
+    """The empty caption for each picture: a model that is told sizes is told them without a caption too."""
+    sizes = [{name: known[name] for name in SIZE_NAMES if name in known} for _, known in captions]
+    # one for all pictures of the same sizes: the model's host prepares each caption once
+    made = {repr(told): [empty[0], {**empty[1], **told}] for told in sizes}
+    return [made[repr(told)] for told in sizes]
 
 
 def _hints(images: Sequence[Tensor], count: int, number: int) -> list[Tensor]:

@@ -19,12 +19,14 @@ class Example:
     """One picture: its latent `(C, h, w)` at the model's scale, its caption, and a hint per control.
 
     A hint is `(V, 3, H, W)`, values 0..1: V drawings of the same picture, of which each visit takes one. A
-    caption is whatever the base model takes.
+    caption is whatever the base model takes. `no_caption` stands for it where it is dropped, if this picture
+    needs another one than the rest.
     """
 
     latent: Tensor
     caption: Any
     hints: tuple[Tensor, ...] = ()
+    no_caption: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,8 @@ def generator(seed: int, *place: object) -> torch.Generator:
 class TrainingSet:
     """Examples in batches of one latent size, every example once per epoch in a new order.
 
-    `no_caption` stands for a dropped caption. With `buckets` off, latents of several sizes are refused.
+    `no_caption` stands for the dropped caption of pictures that bring none of their own. With `buckets` off,
+    latents of several sizes are refused.
     """
 
     def __init__(self, examples: Sequence[Example], no_caption: Any = None, *, buckets: bool = True) -> None:
@@ -76,11 +79,16 @@ class TrainingSet:
         draw = generator(seed, "batch", number)
         drops = torch.rand(len(chosen), generator=draw) < caption_dropout
         captions = (
-            self.no_caption if drop else example.caption for example, drop in zip(chosen, drops, strict=True)
+            self.without_caption(example) if drop else example.caption
+            for example, drop in zip(chosen, drops, strict=True)
         )
         latents = torch.stack([example.latent for example in chosen])
         hints = zip(*(_drawn(example, draw) for example in chosen), strict=True)
         return Batch(latents, tuple(captions), tuple(torch.stack(control) for control in hints))
+
+    def without_caption(self, example: Example) -> Any:
+        """What stands for a picture's caption where it is dropped; None if there is nothing."""
+        return self.no_caption if example.no_caption is None else example.no_caption
 
     def first(self) -> Batch:
         """The first picture alone, with the first drawing of each hint."""

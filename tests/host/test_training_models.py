@@ -118,3 +118,40 @@ def test_each_kind_of_model_trains_a_style_and_a_control(name, nodes, pack, tmp_
         weights = trained.patcher.model.state_dict()
         assert all(value.isfinite().all() for value in weights.values())
         assert any(value.any() for key, value in weights.items() if ".up." in key)
+
+
+SIZES = ("height", "width", "crop_h", "crop_w", "target_height", "target_width")
+PICTURES = ((512, 640, 0, 8, 64, 64), (300, 200, 4, 0, 64, 64))
+
+
+@pytest.mark.parametrize("told", [{}, {"width": 1024, "height": 1024}], ids=["plain", "with sizes"])
+def test_a_dropped_caption_leaves_sdxl_the_sizes_of_its_picture(told, nodes, tmp_path, monkeypatch):
+    import folder_paths
+
+    monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
+    model = random_model(comfy.model_base.SDXL, ModelType.EPS, **SDXL)
+    seen = []
+    model.model.diffusion_model.register_forward_pre_hook(
+        lambda _, __, given: seen.extend(given["y"]), with_kwargs=True
+    )
+    widgets = {
+        "name": "any", "steps": 6, "batch_size": 1, "accumulation": 1, "learning_rate": 1e-3, "seed": 0,
+        "tuner_op": "adapter", "ratio": 1.0, "caption_dropout": 1.0, "preview_every": 6,
+    }  # fmt: skip
+    with torch.inference_mode():
+        nodes["SCEditTrainSCTuner"].execute(
+            model=[model],
+            latents=[{"samples": torch.randn(1, 4, 8, 8)} for _ in PICTURES],
+            positive=[
+                [caption(pooled_output=torch.ones(1, 1280), **dict(zip(SIZES, sizes, strict=True)))]
+                for sizes in PICTURES
+            ],
+            empty=[[caption(pooled_output=torch.zeros(1, 1280), **told)]],
+            **{key: [value] for key, value in widgets.items()},
+        )
+    embedded = [model.model.embedder(torch.tensor(sizes)).flatten() for sizes in PICTURES]
+    dropped = [y[1280:] for y in seen if not y[:1280].any()]
+    assert len(dropped) > 20
+    for sizes in embedded:
+        assert any(torch.allclose(sizes, y) for y in dropped)
+    assert all(any(torch.allclose(sizes, y) for sizes in embedded) for y in dropped)
