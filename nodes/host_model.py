@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ..scedit_core import PreparedEdit, SCEditError
 from ..scedit_core.training.recompute import Recompute
+from ..scedit_core.training.sketch import Sketch
+from .model_sketch import sketch_model
 from .patch import training_options
 
 if TYPE_CHECKING:
@@ -79,8 +81,12 @@ class HostModel:
         comfy.model_management.free_memory(needed, self.device, keep_loaded=keep)
         return comfy.model_management.get_free_memory(self.device)
 
+    def sketches(self) -> dict[str, Sketch]:
+        """What a training state remembers of the model, its LoRAs, its SCEdit tuners and other patches."""
+        return sketch_model(self._patcher)
+
     def fingerprint(self) -> str:
-        """Hash of the first and last weights and of what the model predicts."""
+        """Hash of the first and last weights and of the kind of model, for states of version 1."""
         unet = self._model.diffusion_model
         digest = hashlib.sha256(repr(self._model.model_type).encode())
         for weights in (*unet.input_blocks[0].parameters(), *unet.out.parameters()):

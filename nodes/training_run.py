@@ -18,6 +18,7 @@ from server import PromptServer
 from ..scedit_core import SCEditError, TunerSpec, build_tuners, save_checkpoint
 from ..scedit_core.training import Trainer, TrainingSet, describe, load_state, save_state, train
 from ..scedit_core.training.estimate import estimate_memory, estimate_seconds
+from ..scedit_core.training.state import set_aside
 from .host_model import describe_model, differentiable
 from .hosting import HostedTuners, host_tuners
 from .patch import skip_layout
@@ -108,7 +109,7 @@ class _Run:
     def _open(self) -> None:
         """Take up an earlier state, or make sure now that one can be written."""
         if self._state.exists() and self._starts_over:
-            self._state.replace(self._state.with_suffix(".previous.safetensors"))
+            self._say(f"starts over; the earlier state is kept as {set_aside(self._state).name}")
         if self._state.exists():
             load_state(self.trainer, self._state)
             self._say(f"goes on from step {self.trainer.step}")

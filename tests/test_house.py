@@ -24,6 +24,7 @@ SHARED_BY_NODES = {
     "host_model",
     "hosting",
     "inputs",
+    "model_sketch",
     "patch",
     "paths",
     "preview",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from .config import TrainConfig
 from .data import Batch, TrainingSet, generator
 from .objective import BaseModel, denoising_loss
 from .recompute import recomputed
+from .sketch import Sketch, sketch
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -51,6 +53,13 @@ class Trainer:
         # float32 whatever the weights are: in bf16 an average would lose the small steps it is made of
         averaged = self.parameters if config.ema_decay else []
         self.averages = [weights.detach().to(torch.float32, copy=True) for weights in averaged]
+
+    @cached_property
+    def sketches(self) -> Mapping[str, Sketch]:
+        """What a state of this run belongs to. Nothing of it changes in a run, so it is taken once."""
+        shapes = [tuple(weights.shape) for weights in self.parameters]
+        pictures, tuners = sketch(self.data.fingerprint()), sketch(shapes)
+        return {**self.base.sketches(), "pictures": pictures, "tuners": tuners}
 
     def advance(self) -> float:
         """Take one step and return its loss. Raises SCEditError with the weights as before if it is NaN."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..edit import PreparedEdit
 from .data import Batch
+from .sketch import Sketch
 
 
 class BaseModel(Protocol):
@@ -51,8 +52,16 @@ class BaseModel(Protocol):
         """Its own weights, which training leaves alone."""
         ...
 
+    def sketches(self) -> Mapping[str, Sketch]:
+        """What its pictures depend on, by what that is: "model" for its weights and what it predicts.
+
+        The same in another process, on another device and in another float dtype. A host may add "patches"
+        for changes of the weights, "edits" for tuners that it has already, and "others".
+        """
+        ...
+
     def fingerprint(self) -> str:
-        """Differs between models, and between what one is asked to predict."""
+        """What told models apart in training states of version 1, which are still taken up."""
         ...
 
 

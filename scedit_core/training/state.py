@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import SCEditError
-from ..files import read_tensors, write_tensors
-from .config import TrainConfig
+from ..errors import SCEditError, shown
+from ..files import write_tensors
 from .loop import Trainer
+from .saved_state import KEY, MOMENTS, REMEDY, VERSION, SavedState, read_state
+from .sketch import Sketch
 
-_KEY = "scedit.training"
-_REMEDY = "start over, or train under another name"
+_NO_POINTS = torch.zeros(0)
+_WORDS = {
+    "model": "the model is another",
+    "patches": "the LoRAs or merged models in the model are others",
+    "edits": "the SCEdit tuners that the model has already are others",
+    "others": "other patches of the model are others",
+    "pictures": "the pictures, the captions or the number of hints are others",
+    "tuners": "the tuner's sizes are others",
+}
 
 
 def save_state(trainer: Trainer, path: Path) -> None:
@@ -26,58 +35,101 @@ def save_state(trainer: Trainer, path: Path) -> None:
     tensors |= {f"averages.{i}": average for i, average in enumerate(trainer.averages)}
     for i, moments in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{i}.{name}": value for name, value in moments.items()}
+    tensors |= {f"points.{what}": one.points for what, one in trainer.sketches.items() if len(one.points)}
     tensors["losses"] = torch.tensor(trainer.losses, dtype=torch.float64)
     facts = {
+        "version": VERSION,
         "step": trainer.step,
         "config": asdict(trainer.config),
-        "trains": _trains(trainer),
+        "trains": {what: one.facts for what, one in trainer.sketches.items()},
         "scaler": trainer.scaler.state_dict(),
     }
     plain = {key: value.detach().to("cpu").contiguous() for key, value in tensors.items()}
-    write_tensors(path, plain, {_KEY: json.dumps(facts, sort_keys=True)})
+    try:
+        write_tensors(path, plain, {KEY: json.dumps(facts, sort_keys=True)})
+    except SCEditError as error:
+        cause = error.__cause__
+        if not isinstance(cause, PermissionError):
+            raise
+        raise SCEditError(
+            f"the state '{shown(path.name)}' could not be written: it is locked by another program or may "
+            f"not be changed ({cause.strerror or cause}); close that program or check the permissions of "
+            f"{path.parent}; nothing half written is left"
+        ) from cause
 
 
 def load_state(trainer: Trainer, path: Path) -> None:
-    """Take up a saved run where it ended. SCEditError, with the trainer as it was, if it is another run."""
-    raw = read_tensors(path)
-    facts = _facts(raw.metadata, path)
-    differences = trainer.config.differences(TrainConfig(**facts["config"]))
-    if facts["trains"] != _trains(trainer):
-        differences.append("the model, the pictures, the captions or the tuner's sizes are others")
+    """Take up a saved run where it ended; the file is free again then.
+
+    SCEditError, with the trainer as it was, if it is another run's, damaged, locked, or no state that this
+    version knows.
+    """
+    saved = read_state(path)
+    differences = trainer.config.differences(saved.config) + _differences(trainer, saved)
     if differences:
         raise SCEditError(
-            f"'{path.name}' holds {facts['step']} steps of another training: {'; '.join(differences)}; "
-            f"{_REMEDY}"
+            f"'{saved.name}' holds {saved.step} steps of another training: {'; '.join(differences)}; {REMEDY}"
         )
-    tensors = dict(raw.tensors)
-    losses = tensors.pop("losses").tolist()
+    _check_tensors(trainer, saved)
+    # nothing is refused from here on: the trainer goes from one whole run to another
+    tensors = saved.tensors
     with torch.no_grad():
         for i, weights in enumerate(trainer.parameters):
             weights.copy_(tensors[f"weights.{i}"])
         for i, average in enumerate(trainer.averages):
             average.copy_(tensors[f"averages.{i}"])
-    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": _moments(tensors)})
-    trainer.scaler.load_state_dict(facts["scaler"])
-    trainer.step, trainer.losses = facts["step"], losses
+    moments = {"state": _moments(tensors, len(trainer.parameters))}
+    trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | moments)
+    if saved.scaler:  # none if it was saved with a base model that needs none
+        trainer.scaler.load_state_dict(dict(saved.scaler))
+    trainer.step, trainer.losses = saved.step, tensors["losses"].tolist()
 
 
-def _facts(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
-    text = metadata.get(_KEY)
-    if text is None:
-        raise SCEditError(f"'{path.name}' is no training state of SCEdit; {_REMEDY}")
-    return json.loads(text)
+def set_aside(path: Path) -> Path:
+    """Rename a state to make room for a new one, and never over another: `.previous`, `.previous-2`, ..."""
+    names = (f"{path.stem}.previous{'' if n == 1 else f'-{n}'}{path.suffix}" for n in count(1))
+    target = next(target for target in map(path.with_name, names) if not os.path.lexists(target))
+    try:
+        return path.rename(target)
+    except OSError as error:
+        raise SCEditError(
+            f"the state '{shown(path.name)}' could not be kept as '{shown(target.name)}' "
+            f"({error.strerror or error}); close the program that uses it, or train under another name"
+        ) from error
 
 
-def _trains(trainer: Trainer) -> str:
-    """What the run trains, on what and with which model, in a few characters."""
-    shapes = [tuple(weights.shape) for weights in trainer.parameters]
-    return f"{trainer.base.fingerprint()} {trainer.data.fingerprint()} {shapes}"
+def _differences(trainer: Trainer, saved: SavedState) -> list[str]:
+    """In what the run is another than that of the state, but for its settings."""
+    if isinstance(saved.trains, str):  # version 1: one text for all of it
+        shapes = [tuple(weights.shape) for weights in trainer.parameters]
+        same = saved.trains == f"{trainer.base.fingerprint()} {trainer.data.fingerprint()} {shapes}"
+        return [] if same else ["the model, the pictures, the captions or the tuner's sizes are others"]
+    theirs = {
+        what: Sketch(facts, saved.tensors.get(f"points.{what}", _NO_POINTS).float())
+        for what, facts in saved.trains.items()
+    }
+    ours = trainer.sketches
+    differing = [what for what in ours if what not in theirs or not ours[what].fits(theirs[what])]
+    return [_WORDS.get(what, f"its {what} are others") for what in (*differing, *(theirs.keys() - ours))]
 
 
-def _moments(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("adam."):
-            _, number, name = key.split(".")
-            moments.setdefault(int(number), {})[name] = value
-    return moments
+def _check_tensors(trainer: Trainer, saved: SavedState) -> None:
+    """SCEditError unless the state holds all that the trainer needs, and nothing else."""
+    shapes: dict[str, tuple[int, ...]] = {"losses": (saved.step,)}
+    shapes |= {f"averages.{i}": tuple(average.shape) for i, average in enumerate(trainer.averages)}
+    for i, weights in enumerate(trainer.parameters):
+        shape = tuple(weights.shape)
+        shapes[f"weights.{i}"] = shape
+        names = [f"adam.{i}.{name}" for name in MOMENTS]
+        if any(name in saved.tensors for name in names):  # there are none before its first gradient
+            shapes |= dict(zip(names, ((), shape, shape), strict=True))
+    saved.check(shapes)
+
+
+def _moments(tensors: Mapping[str, Tensor], size: int) -> dict[int, dict[str, Tensor]]:
+    """AdamW's state by number of the weights, in memory of its own: the file is not to stay mapped."""
+    return {
+        i: {name: tensors[f"adam.{i}.{name}"].clone() for name in MOMENTS}
+        for i in range(size)
+        if f"adam.{i}.step" in tensors
+    }

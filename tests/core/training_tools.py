@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from scedit_core import EncoderSize, PreparedEdit, SkipLayout, TunerSpec, build_tuners, edit_skip
 from scedit_core.spec import StemSize
 from scedit_core.training import Example, TrainConfig, Trainer, TrainingSet
+from scedit_core.training.sketch import Sketch, Sketcher
 
 LAYOUT = SkipLayout((8, 8, 8, 8), (1, 2, 1, 1))
 CONFIG = TrainConfig(steps=6, batch_size=2, learning_rate=1e-3, seed=3)
@@ -71,6 +72,13 @@ class SmallModel:
 
     def weights(self) -> Iterable[Tensor]:
         return self.net.parameters()
+
+    def sketches(self) -> dict[str, Sketch]:
+        sketcher = Sketcher()
+        sketcher.tell(self.predicts)
+        for weights in self.weights():
+            sketcher.sample(weights)
+        return {"model": sketcher.sketch()}
 
     def fingerprint(self) -> str:
         return f"small {self.predicts}"
