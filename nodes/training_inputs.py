@@ -196,7 +196,7 @@ def keeping_inputs(save_every: int) -> list[io.Input]:
             default=RESUME,
             optional=True,
             tooltip="What to do if a training of this name was begun: go on with it, or begin again (the old "
-            "state is kept as '.previous').",
+            "state is kept as '.previous', '.previous-2' and so on).",
         ),
     ]
 
