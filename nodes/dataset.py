@@ -33,7 +33,7 @@ from ..scedit_core.training.folder import (
     scan,
 )
 from ..scedit_core.training.pictures import is_picture, load_picture
-from .training_inputs import SIZE_NAMES
+from .captions import SIZE_NAMES
 
 FOLDER_KEY = "scedit_datasets"  # in extra_model_paths.yaml
 

@@ -159,7 +159,7 @@ def _told(patches: Any) -> tuple[Any, ...]:
         told = _told(patches.__self__)
         return (*told, patches.__name__) if told else ()
     named = patches if inspect.isfunction(patches) else type(patches)
-    is_own = named.__module__.startswith(_PACK)
+    is_own = str(named.__module__).startswith(_PACK)  # None where it was made by exec
     return () if is_own else (named.__qualname__, *_settings(patches))
 
 

@@ -14,13 +14,12 @@ from ..scedit_core import SCEditError
 from ..scedit_core.hint import to_hint
 from ..scedit_core.training import Example, TrainConfig, TrainingSet
 from ..scedit_core.training.recompute import Recompute
+from .captions import dropped
 from .host_model import recordable
 
 RESUME, START_OVER = "resume", "start over"
 # what the memory widget offers, in the training's own words
 MEMORY: dict[str, Recompute] = {"full speed": "off", "less": "cheap", "least": "all"}
-# what a caption tells SDXL of its picture: its own size, and what a training sees of it
-SIZE_NAMES = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
 _CONFIG_INPUTS = (
     "steps",
     "batch_size",
@@ -247,10 +246,10 @@ def to_training_set(
         captions = _captions(pictures[1], len(latents))
         rows = [_hints(images, len(latents), number) for number, images in enumerate(hints)]
         no_caption = recordable(empty[0][0]) if empty else None
-        dropped = _dropped(no_caption, captions) if empty else [None] * len(captions)
+        empties = dropped(no_caption, captions) if empty else [None] * len(captions)
         examples = [
             Example(latent, caption, tuple(row[i] for row in rows), without)
-            for i, (latent, caption, without) in enumerate(zip(latents, captions, dropped, strict=True))
+            for i, (latent, caption, without) in enumerate(zip(latents, captions, empties, strict=True))
         ]
         return TrainingSet(examples, no_caption, buckets=buckets)
 
@@ -284,14 +283,6 @@ def _captions(positive: Sequence[list[Any]], count: int) -> list[Any]:
         )
     entries = recordable(flat)
     return entries * count if len(entries) == 1 else entries
-
-
-def _dropped(empty: Any, captions: Sequence[Any]) -> list[Any]:
-    """The empty caption for each picture: a model that is told sizes is told them without a caption too."""
-    sizes = [{name: known[name] for name in SIZE_NAMES if name in known} for _, known in captions]
-    # one for all pictures of the same sizes: the model's host prepares each caption once
-    made = {repr(told): [empty[0], {**empty[1], **told}] for told in sizes}
-    return [made[repr(told)] for told in sizes]
 
 
 def _hints(images: Sequence[Tensor], count: int, number: int) -> list[Tensor]:

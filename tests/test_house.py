@@ -19,6 +19,7 @@ PROCESSES = {"subprocess", "multiprocessing"}
 # The one file that goes online: to fetch weights, and only where a node's `download` switch is on.
 DOWNLOADS = REPOSITORY / "scedit_core" / "annotators" / "download.py"
 SHARED_BY_NODES = {
+    "captions",
     "detecting",
     "hints",
     "host_model",

@@ -67,8 +67,12 @@ def test_two_kinds_of_hint_make_two_controls_in_one_run(csc, nodes, model):
     assert {one.patcher.model.spec.kind for one in (first, second)} == {"csc"}
 
 
-@pytest.mark.parametrize("settings", [{"ema_decay": 0.9, "accumulation": 2}, {"precision": "bf16"}], ids=str)
-def test_a_cancelled_training_goes_on_to_the_same_tuner(settings, sc, model):
+@pytest.mark.parametrize("base", [torch.float32, torch.float16], ids=["fp32", "fp16"])
+@pytest.mark.parametrize(
+    "settings", [{"ema_decay": 0.9, "accumulation": 2}, {"precision": "bf16", "ema_decay": 0.9}], ids=str
+)
+def test_a_cancelled_training_goes_on_to_the_same_tuner(settings, base, sc):
+    model = tiny_model(dtype=base)
     straight, _, _ = train(sc, lists(model), SC, name="straight", **settings)
     cancelled_at(2, sc, lists(model), SC, name="broken", **settings)
     resumed, _, steps = train(sc, lists(model), SC, name="broken", **settings)
