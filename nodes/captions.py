@@ -10,7 +10,7 @@ SIZE_NAMES = ("width", "height", "crop_w", "crop_h", "target_width", "target_hei
 
 
 def dropped(empty: Any, captions: Sequence[Any]) -> list[Any]:
-    """For each caption the empty one with the sizes of the same picture, which stay when a text is dropped."""
+    """For each caption the empty one with the sizes of its picture, which stay when a text is dropped."""
     sizes = [{name: known[name] for name in SIZE_NAMES if name in known} for _, known in captions]
     # one for all pictures of the same sizes: the model's host prepares each caption once
     made = {repr(told): [empty[0], {**empty[1], **told}] for told in sizes}
