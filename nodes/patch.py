@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +23,7 @@ from ..scedit_core import (
 )
 from ..scedit_core.hint import to_hint, to_mask
 from ..scedit_core.training.recompute import Recompute, layer_handler, recomputed
-from .hosting import HostedTuners
+from .hosting import HostedTuners, in_place
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -61,6 +61,13 @@ class SkipPatch:
     def extended(self, edit: SkipEdit, patcher: ModelPatcher) -> SkipPatch:
         """A new patch with one more edit."""
         return SkipPatch((*self.edits, edit), (*self.patchers, patcher))
+
+    def in_place(self) -> SkipPatch:
+        """The same edits with weights that stay in place between forward and backward."""
+        held = {patcher: in_place(patcher) for patcher in self.patchers}
+        patchers = [held[patcher] for patcher in self.patchers]
+        edits = [replace(edit, tuners=own.model) for edit, own in zip(self.edits, patchers, strict=True)]
+        return SkipPatch(edits, patchers)
 
     # Not traced into a compiled U-Net: each step's noise level would compile it again.
     @torch.compiler.disable
@@ -208,6 +215,15 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
     if patch.edits_encoder:
         _put(clone, _INPUT_KIND, EncoderPatch(patch))
     return clone
+
+
+def hold_in_place(model: ModelPatcher) -> None:
+    """Give a MODEL of our own edits whose weights stay in place between forward and backward."""
+    patches = model.model_options["transformer_options"].get("patches", {}).get(_PATCH_KIND, [])
+    patches[:] = [patch.in_place() if isinstance(patch, SkipPatch) else patch for patch in patches]
+    for patch in patches:
+        if isinstance(patch, SkipPatch) and patch.edits_encoder:
+            _put(model, _INPUT_KIND, EncoderPatch(patch))
 
 
 def _put(model: ModelPatcher, kind: str, patch: SkipPatch | EncoderPatch) -> None:
