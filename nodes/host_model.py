@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..scedit_core import PreparedEdit, SCEditError
 from ..scedit_core.training.recompute import Recompute
-from .patch import hold_in_place, training_options
+from .training_patch import hold_in_place, training_options
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher

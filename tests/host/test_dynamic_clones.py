@@ -58,7 +58,7 @@ def test_edits_that_a_model_has_are_held_in_place_while_it_is_trained_on(nodes: 
     model = run(nodes["SCEditApplySCTuner"], model=tiny_model(), tuner=tuner)
     model = run(nodes["SCEditApplyCSCTuner"], model=model, control=control, image=picture())
     clone = model.clone()
-    pack.nodes.patch.hold_in_place(clone)
+    pack.nodes.training_patch.hold_in_place(clone)
     before, after = (one.model_options["transformer_options"]["patches"] for one in (model, clone))
     (before,), (after,) = (patches["output_block_patch"] for patches in (before, after))
     assert [patcher.is_dynamic() for patcher in before.models()] == [True, True]

@@ -93,3 +93,26 @@ def test_controlnet_acts_beside_a_control(model, controlled):
 def test_removing_our_node_gives_the_neighbours_picture_bit_for_bit(nodes, model, control):
     silent = run(nodes["SCEditApplyCSCTuner"], model=model, control=control, image=picture(), strength=0.0)
     assert torch.equal(sample_with_controlnet(silent), sample_with_controlnet(model))
+
+
+def test_a_patch_before_ours_may_take_the_skip_away(nodes, model, control, tuner):
+    def without(skips_of):
+        def take(h, skip, options):
+            return h, None if options["block"][1] in skips_of else skip
+
+        patched = model.clone()
+        patched.set_model_output_block_patch(take)
+        return patched
+
+    def edited(base):
+        base = run(nodes["SCEditApplySCTuner"], model=base, tuner=tuner)
+        return run(nodes["SCEditApplyCSCTuner"], model=base, control=control, image=picture())
+
+    patches = edited(without({0, 3})).model_options["transformer_options"]["patches"]["output_block_patch"]
+    h = torch.randn(1, 64, 8, 8)
+    options = {"block": ("output", 3), "original_shape": [1, 4, 16, 16], "sigmas": torch.ones(1)}
+    with torch.inference_mode():
+        skip = h
+        for patch in patches:
+            h, skip = patch(h, skip, options)
+    assert skip is None
