@@ -1,7 +1,7 @@
-"""Context windows of ComfyUI's own node: every latent keeps the hint and the mask that it has without them.
+"""Context windows of ComfyUI's own node: every latent keeps the hint and mask that it has without them.
 
-The golden U-Net computes each latent by itself, so a batch sampled in windows is the batch sampled at once, up to
-the rounding of other groupings.
+The golden U-Net computes each latent by itself, so a batch sampled in windows is the batch sampled at once,
+but for the rounding of other groupings.
 """
 
 from __future__ import annotations
