@@ -5,6 +5,7 @@ Mixing devices raises as on a card, and what a step reads back from the device i
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ import comfy.model_base
 import comfy.model_patcher
 import comfy.ops
 import comfy.supported_models_base
+import pytest
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor
@@ -56,21 +58,42 @@ class Reads(TorchDispatchMode):
     Used inside of an imagined device, so that it sees each operation first.
     """
 
-    def __init__(self, number: float = 1.0) -> None:
+    def __init__(self, device: torch.device = CUDA) -> None:
         super().__init__()
-        self.number = number
-        self.count = 0
+        self.number = 1.0
+        self.where: list[str] = []
+        self._device = device.type
+
+    @property
+    def count(self) -> int:
+        """How often something was read."""
+        return len(self.where)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        kwargs = kwargs or {}
-        if args and isinstance(args[0], Tensor) and args[0].device.type == "cuda":
+        name, kwargs = func.overloadpacket.__name__, kwargs or {}
+        if _devices(args[:1]) == [self._device]:
             if name in ("item", "_local_scalar_dense"):
-                self.count += 1
+                self._note(name)
                 return self.number
-            target = kwargs.get("device") if name == "_to_copy" else None
-            self.count += (target is not None and torch.device(target).type == "cpu") or name in _DYNAMIC
+            if name in _DYNAMIC or (name in ("to", "_to_copy") and self._leaves(args, kwargs)):
+                self._note(name)
+        if name == "copy_" and _devices(args[:2]) == ["cpu", self._device]:
+            self._note(name)
         return func(*args, **kwargs)
+
+    def _leaves(self, args: Any, kwargs: Any) -> bool:
+        """True if a copy is asked for on another device than the one watched."""
+        given = [kwargs.get("device"), *args[1:]]
+        device = next((torch.device(one) for one in given if isinstance(one, (torch.device, str))), None)
+        return device is not None and device.type != self._device
+
+    def _note(self, name: str) -> None:
+        calls = (f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_stack())
+        self.where.append(f"{name} at {[call for call in calls if 'site-packages' not in call][-4:-2]}")
+
+
+def _devices(args: Any) -> list[str]:
+    return [arg.device.type for arg in args if isinstance(arg, Tensor)]
 
 
 _DYNAMIC = ("nonzero", "masked_select", "equal", "unique", "_unique2")  # their shape is known on the device
@@ -79,11 +102,17 @@ _DYNAMIC = ("nonzero", "masked_select", "equal", "unique", "_unique2")  # their 
 @contextmanager
 def imagined() -> Iterator[None]:
     """Tensors made inside have no numbers; those made outside are taken for such."""
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.random.fork_rng(devices=[]):
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        # PyTorch switches mixed precision off where there is no card
+        patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+        patch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.random.fork_rng(devices=[]):
+            yield
 
 
-def imagined_model(name: str, dtype: torch.dtype, compute: torch.dtype | None = None) -> Any:
+def imagined_model(
+    name: str, dtype: torch.dtype, compute: torch.dtype | None = None, device: torch.device = CUDA
+) -> Any:
     """A MODEL on the imagined card with weights in a dtype, computing in another if one is given."""
 
     class Config(comfy.supported_models_base.BASE):
@@ -94,10 +123,24 @@ def imagined_model(name: str, dtype: torch.dtype, compute: torch.dtype | None = 
     config = Config({**UNETS[name], "dtype": dtype})
     config.set_inference_dtype(dtype, compute)
     kind = comfy.model_base.SDXL if name == "SDXL" else comfy.model_base.BaseModel
-    model = kind(config, device=CUDA)
-    with unset_fake_temporarily():  # its noise levels are looked up when an edit is applied
-        model.model_sampling = comfy.model_base.model_sampling(config, comfy.model_base.ModelType.EPS)
-    return comfy.model_patcher.ModelPatcher(model, CUDA, CPU)
+    model = kind(config, device=device)
+    model.model_sampling.to(device)
+    return comfy.model_patcher.ModelPatcher(model, device, CPU)
+
+
+@contextmanager
+def with_numbers(model: Any) -> Iterator[None]:
+    """Out of the imagined device, where the noise levels of a MODEL can be looked up."""
+    base = model.model
+    imagined_levels = base.model_sampling
+    with unset_fake_temporarily():
+        base.model_sampling = comfy.model_base.model_sampling(
+            base.model_config, comfy.model_base.ModelType.EPS
+        )
+        try:
+            yield
+        finally:
+            base.model_sampling = imagined_levels
 
 
 def hosted(pack: Any, spec: Any, dtype: torch.dtype, device: torch.device = CUDA, name: str = "any") -> Any:

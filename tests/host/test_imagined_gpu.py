@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from imagined_gpu import CPU, CUDA, UNETS, Reads, hosted, imagined, imagined_model, predict
+from imagined_gpu import CPU, CUDA, Reads, hosted, imagined, imagined_model, predict, with_numbers
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 HALF, BRAIN, FULL, EIGHT = torch.float16, torch.bfloat16, torch.float32, torch.float8_e4m3fn
@@ -40,7 +40,7 @@ class Bench:
         return self._condition(spec, None, CUDA)
 
     def applied(self, *conditions: Any) -> Any:
-        with unset_fake_temporarily():
+        with with_numbers(self.model):
             return self.pack.nodes.patch.install(self.model, conditions)
 
     def _condition(
@@ -49,17 +49,25 @@ class Bench:
         return self.pack.nodes.patch.Condition(hosted(self.pack, spec, dtype, device), image, **inputs)
 
 
-def check(model: Any, latents: int = 1, most_reads: int = 0, **options: Any) -> None:
-    """Two steps give latents on the card, and read no more from it than that, each."""
+def check(model: Any, latents: int = 1, **options: Any) -> None:
+    """Two steps give latents on the card, and read nothing back from it."""
     for _ in range(2):
         with Reads() as reads:
             out = predict(model, latents, **options)
         assert (out.device, out.dtype, out.shape) == (CUDA, FULL, (2 * latents, 4, 64, 64))
-        assert reads.count <= most_reads
+        assert not reads.where
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("family", UNETS)
+@pytest.mark.parametrize(
+    ("family", "precision"),
+    [
+        ("SD 1.5", "fp16"),
+        ("SD 1.5", "fp8 as fp16"),
+        ("SD 2.1", "bf16"),
+        ("SDXL", "fp16"),
+        ("SDXL", "fp8 as fp16"),
+    ],
+)
 def test_styles_and_controls_run_where_the_unet_runs_and_read_nothing_back(pack, family, precision):
     with imagined():
         bench = Bench(pack, family, precision)
@@ -78,8 +86,7 @@ def test_weights_may_wait_on_either_side(bench, device):
     check(bench.applied(bench.style(device), bench.control(device=device)))
 
 
-@pytest.mark.parametrize("op", ["adapter", "conv", "lora", "mlp"])
-@pytest.mark.parametrize("dtype", [HALF, BRAIN, FULL])
+@pytest.mark.parametrize(("op", "dtype"), [("conv", HALF), ("lora", BRAIN), ("mlp", FULL), ("adapter", HALF)])
 def test_every_op_and_dtype_of_weights(bench, op, dtype):
     check(bench.applied(bench.style(dtype=dtype, op=op)))
 
@@ -88,7 +95,7 @@ def test_a_tuner_of_the_encoder(bench):
     check(bench.applied(bench.encoder_style(), bench.control()))
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [2, 5])
 def test_hints_and_masks_for_each_latent(bench, count):
     check(bench.applied(bench.control(hints=count, masks=count)), latents=4)
 
@@ -112,7 +119,7 @@ def test_a_noise_window_reads_the_noise_level_once_a_step_and_outside_of_the_une
     model.set_model_output_block_patch(note)
     with Reads() as reads:
         predict(model)
-    assert reads.count == 1
+    assert reads.count == 1, reads.where
     assert set(seen) == {1}
 
 
@@ -122,4 +129,4 @@ def test_a_step_that_calls_the_unet_twice_reads_once(bench):
     with Reads() as reads:
         predict(model, sigmas=sigmas)
         predict(model, sigmas=sigmas)
-    assert reads.count == 1
+    assert reads.count == 1, reads.where
