@@ -96,7 +96,7 @@ class Cost:
         inside = partial(importlib.import_module, package=pack.__name__)
         self.recomputed = inside(".scedit_core.training.recompute").recomputed
         self.recorder = inside(".scedit_core.training.recorded").Recorder
-        self.patch = inside(".nodes.patch")
+        self.patch = inside(".nodes.training_patch")
         self.layout = self.core.SkipLayout.from_channels(SKIPS_SD15)
         self.unet = sd15_model().model.diffusion_model.requires_grad_(False)
         fuse_attention(self.unet)

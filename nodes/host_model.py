@@ -18,7 +18,7 @@ from ..scedit_core import PreparedEdit, SCEditError
 from ..scedit_core.training.recompute import Recompute
 from ..scedit_core.training.sketch import Sketch
 from .model_sketch import sketch_model
-from .patch import training_options
+from .training_patch import hold_in_place, training_options
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -128,6 +128,7 @@ def differentiable(model: ModelPatcher, recompute: Recompute = "off") -> Iterato
     at the end, however it ends.
     """
     clone = _static_clone(model)
+    hold_in_place(clone)
     comfy.model_management.load_models_gpu([clone, *clone.model_patches_models()], force_full_load=True)
     # nodes run in inference mode, and what is made there cannot be differentiated
     with torch.inference_mode(False), torch.enable_grad(), _recordable(clone.model.diffusion_model):
@@ -154,12 +155,29 @@ def _static_clone(model: ModelPatcher) -> ModelPatcher:
     if not model.is_dynamic():
         return model.clone()
     try:
-        return model.clone(disable_dynamic=True)
+        clone = model.clone(disable_dynamic=True)
     except RuntimeError as error:
         raise SCEditError(
             f"this model cannot be loaded in full for training ({error}); load it with 'Load Checkpoint' or "
             "'Load Diffusion Model'"
         ) from error
+    _cast_to_layers(clone.model)
+    return clone
+
+
+def _cast_to_layers(network: nn.Module) -> None:
+    """Bring weights to the dtype that their layers were made for.
+
+    Layers that are filled late keep the file's dtype, which a dynamic patcher casts at each use. The plain
+    one takes them as they are, and a file in fp32 would not fit a model that computes in fp16.
+    """
+    for layer in network.modules():
+        if getattr(layer, "comfy_cast_weights", False):  # casts by itself
+            continue
+        for name, weights in list(layer.named_parameters(recurse=False)):
+            wanted = getattr(layer, f"{name}_comfy_model_dtype", None)
+            if wanted is not None and weights.dtype != wanted and type(weights.data) is Tensor:
+                setattr(layer, name, nn.Parameter(weights.detach().to(wanted), requires_grad=False))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
+import torch
 from torch import Tensor
 
 from ..scedit_core import Checkpoint, CSCTunerSet, SCTunerSet, TunerSpec, fill_tuners, read_tuners
@@ -44,6 +45,20 @@ def read_hosted(name: str, path: Path) -> tuple[Checkpoint, HostedTuners]:
     """A tuner file or published folder and its tuners. Raises SCEditError, in one sentence."""
     checkpoint, tuners = read_tuners(path, comfy.ops.manual_cast)
     return checkpoint, _host(name, tuners, checkpoint.metadata)
+
+
+def in_place(patcher: ModelPatcher) -> ModelPatcher:
+    """Tuners whose weights stay where they are between forward and backward.
+
+    Newer hosts can page them out and in; then a copy is made that the host loads as a whole.
+    """
+    if not patcher.is_dynamic():
+        return patcher
+    with torch.inference_mode(False):  # what is made in inference mode cannot be differentiated through
+        state_dict = {key: value.to("cpu", copy=True) for key, value in patcher.model.state_dict().items()}
+        tuners = fill_tuners(patcher.model.spec, state_dict, operations=comfy.ops.manual_cast)
+    tuners.requires_grad_(False)
+    return comfy.model_patcher.ModelPatcher(tuners, patcher.load_device, patcher.offload_device)
 
 
 def _host(name: str, tuners: SCTunerSet | CSCTunerSet, metadata: Mapping[str, str]) -> HostedTuners:

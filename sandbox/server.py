@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -68,6 +69,7 @@ class ComfyServer:
 
     base: where models, input, output, user settings and the copies of our packs go.
     models: a further models folder, for a base directory that shares another one's models.
+    packs: folders of further node packs to bring in, each by its own name.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class ComfyServer:
         models: Path | None = None,
         port: int | None = None,
         python: str = sys.executable,
+        packs: Sequence[Path] = (),
     ) -> None:
+        self.packs = tuple(packs)
         self.comfyui = comfyui.resolve()
         self.base = base.resolve()
         self.models = models.resolve() if models else self.base / "models"
@@ -95,6 +99,8 @@ class ComfyServer:
         if self.port and _is_taken(self.port):
             raise ServerError(f"port {self.port} is in use on this machine; choose another one")
         _prepare_base(self.base)
+        for folder in self.packs:
+            _copy(folder, _emptied(self.base / "custom_nodes" / folder.name))
         self.port = self.port or _free_port()
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
@@ -189,7 +195,8 @@ class ComfyServer:
         # The default database lies in ComfyUI's own folder, which stays as it is.
         command += ["--database-url", "sqlite:///:memory:"]
         # A ComfyUI of the user's may know further packs through its extra_model_paths.yaml: load ours alone.
-        command += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK, SANDBOX]
+        names = (PACK, SANDBOX, *(folder.name for folder in self.packs))
+        command += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", *names]
         command += ["--disable-auto-launch", "--disable-api-nodes", "--preview-method", "none"]
         command += ["--use-pytorch-cross-attention"]  # on a CPU a quarter faster than ComfyUI's default
         if self.models != self.base / "models":

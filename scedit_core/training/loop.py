@@ -65,11 +65,13 @@ class Trainer:
         """Take one step and return its loss. Raises SCEditError with the weights as before if it is NaN."""
         self.optimizer.zero_grad()
         count = self.config.accumulation
-        loss = sum(self._learn(self.step * count + part) for part in range(count)) / count
+        losses = [self._learn(self.step * count + part) for part in range(count)]
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
+        *losses, norm = _read([*losses, norm])
+        loss = sum(losses) / count
         # a scaler expects infinite gradients now and then, and passes over such a step by itself
-        if not math.isfinite(loss) or not (self.scaler.is_enabled() or bool(torch.isfinite(norm))):
+        if not math.isfinite(loss) or not (self.scaler.is_enabled() or math.isfinite(norm)):
             raise SCEditError(
                 f"the loss became {loss} after {self.step} steps; the weights of the last good step are "
                 f"kept: train with a lower learning rate than {self.config.learning_rate:g}, or with a base "
@@ -114,11 +116,11 @@ class Trainer:
         with self.autocast():
             return denoising_loss(self.base, batch, self.edits(batch), draw, self.config.min_snr_gamma)
 
-    def _learn(self, number: int) -> float:
+    def _learn(self, number: int) -> Tensor:
         """Gradients of one batch, added to those there are; returns its loss."""
         loss = self.loss(number)
         self.scaler.scale(loss / self.config.accumulation).backward()
-        return float(loss.detach())
+        return loss.detach()
 
     def _edit(self, tuners: nn.Module, hints: Iterator[Tensor], weight: float) -> PreparedEdit:
         if isinstance(tuners, SCTunerSet):
@@ -146,6 +148,11 @@ class Trainer:
         decay = min(self.config.ema_decay, self.step / (self.step + 9))
         for average, weights in zip(self.averages, self.parameters, strict=False):
             average.lerp_(weights.float(), 1 - decay)
+
+
+def _read(numbers: Sequence[Tensor]) -> list[float]:
+    """Numbers from the device, in one go: each asking waits until it has done all it was given."""
+    return torch.stack([number.double() for number in numbers]).tolist()
 
 
 def train(

@@ -10,7 +10,7 @@ from comfy_extras.nodes_freelunch import FreeU_V2
 from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_sag import SelfAttentionGuidance
-from host_tools import picture, run, sample
+from host_tools import drawn, picture, run, sample
 from support import GOLDEN
 
 import nodes as comfy_nodes
@@ -59,11 +59,10 @@ def small_controlnet():
     config = dict(GOLDEN.index["unets"]["sd15_6skip"]["comfyui_unet_config"])
     for unused in ("out_channels", "transformer_depth_output"):
         config.pop(unused)
-    network = comfy.cldm.cldm.ControlNet(**config, hint_channels=3, operations=comfy.ops.manual_cast)
     generator = torch.Generator().manual_seed(3)
-    state = network.state_dict()
-    network.load_state_dict(
-        {key: torch.randn(value.shape, generator=generator) * 0.05 for key, value in state.items()}
+    network = drawn(
+        lambda: comfy.cldm.cldm.ControlNet(**config, hint_channels=3, operations=comfy.ops.manual_cast),
+        lambda weights: torch.randn(weights.shape, generator=generator) * 0.05,
     )
     cpu = torch.device("cpu")
     return comfy.controlnet.ControlNet(network, load_device=cpu, manual_cast_dtype=None)
@@ -94,3 +93,26 @@ def test_controlnet_acts_beside_a_control(model, controlled):
 def test_removing_our_node_gives_the_neighbours_picture_bit_for_bit(nodes, model, control):
     silent = run(nodes["SCEditApplyCSCTuner"], model=model, control=control, image=picture(), strength=0.0)
     assert torch.equal(sample_with_controlnet(silent), sample_with_controlnet(model))
+
+
+def test_a_patch_before_ours_may_take_the_skip_away(nodes, model, control, tuner):
+    def without(skips_of):
+        def take(h, skip, options):
+            return h, None if options["block"][1] in skips_of else skip
+
+        patched = model.clone()
+        patched.set_model_output_block_patch(take)
+        return patched
+
+    def edited(base):
+        base = run(nodes["SCEditApplySCTuner"], model=base, tuner=tuner)
+        return run(nodes["SCEditApplyCSCTuner"], model=base, control=control, image=picture())
+
+    patches = edited(without({0, 3})).model_options["transformer_options"]["patches"]["output_block_patch"]
+    h = torch.randn(1, 64, 8, 8)
+    options = {"block": ("output", 3), "original_shape": [1, 4, 16, 16], "sigmas": torch.ones(1)}
+    with torch.inference_mode():
+        skip = h
+        for patch in patches:
+            h, skip = patch(h, skip, options)
+    assert skip is None
