@@ -8,6 +8,8 @@ import zlib
 import numpy as np
 import pytest
 from folder_tools import ramp, save
+from hypothesis import given, settings
+from picture_tools import picture_outcome, pictures
 from PIL import Image, ImageOps
 from support import REPOSITORY
 
@@ -188,3 +190,13 @@ def test_a_jpeg_of_endless_scans_is_refused(tmp_path):
     last = content[content.rindex(b"\xff\xda") : -2]
     path.write_bytes(content[:-2] + last * 1000 + content[-2:])
     assert "JPEG of 10" in size_or_reason(path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged EXIF
+@settings(max_examples=400, deadline=None, database=None, derandomize=True)
+@given(changed=pictures())
+def test_pictures_changed_at_random_are_read_or_refused_in_one_sentence(tmp_path_factory, changed):
+    suffix, content = changed
+    file = tmp_path_factory.getbasetemp() / f"changed.{suffix}"
+    file.write_bytes(content)
+    picture_outcome(file)
