@@ -24,7 +24,8 @@ def to_hint(image: Tensor) -> Tensor:
     if channels not in (1, 3, 4):
         raise SCEditError(f"an image has 1, 3 or 4 channels, got {channels}; convert it to RGB")
     rgb = image[..., :3] if channels >= 3 else image.expand(*image.shape[:-1], 3)
-    return _finite(rgb.movedim(-1, 1).float(), "an image")  # (N, 3, H, W)
+    _check_finite(image, "an image")
+    return rgb.movedim(-1, 1).float()  # (N, 3, H, W)
 
 
 def to_mask(mask: Tensor) -> Tensor:
@@ -34,18 +35,20 @@ def to_mask(mask: Tensor) -> Tensor:
             f"expected a mask (M, H, W) with at least one pixel, got shape {tuple(mask.shape)}; "
             "connect a mask that holds pixels"
         )
-    return _finite(mask.reshape(-1, 1, *mask.shape[-2:]).float(), "a mask")
+    _check_finite(mask, "a mask")
+    return mask.reshape(-1, 1, *mask.shape[-2:]).float()
 
 
-def _finite(values: Tensor, what: str) -> Tensor:
-    """The same values. Raises SCEditError if a NaN or an infinity is among them."""
-    low, high = torch.aminmax(values)  # NaN if there is any, and no copy of a batch of pictures is made
+def _check_finite(values: Tensor, what: str) -> None:
+    """Refuse numbers among which is a NaN or an infinity."""
+    low, high = torch.aminmax(
+        values.float()
+    )  # NaN if there is one; in the order of a batch it copies nothing
     if not math.isfinite(low) or not math.isfinite(high):
         raise SCEditError(
             f"{what} holds numbers that are not finite (NaN or infinity); look at the node that made it, its "
             "values should lie between 0 and 1"
         )
-    return values
 
 
 def cover(image: Tensor, height: int, width: int) -> Tensor:
