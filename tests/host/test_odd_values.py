@@ -1,4 +1,7 @@
-"""No value that a prompt or another pack's node may bring ends in anything but a result or a sentence."""
+"""No value that a prompt or another pack's node may bring ends in anything but a result or a sentence.
+
+SCEDIT_ODD_VALUES_SEED draws other values than the usual ones, SCEDIT_ALL_ODD_VALUES=1 takes all of them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from odd_values import cases
 from PIL import Image
 from support import GOLDEN, REPOSITORY, load_module
 
-PER_NODE = 40  # of the cases of a node, drawn anew for each seed
+PER_NODE = 40  # of the cases of a node
 SEED = int(os.environ.get("SCEDIT_ODD_VALUES_SEED", "0"))
 ALL = os.environ.get("SCEDIT_ALL_ODD_VALUES") == "1"  # some 10,000 cases
 
