@@ -20,7 +20,7 @@ import pytest
 import torch
 from detector_tools import weight_file
 from executor_tools import Executor
-from host_tools import picture
+from host_tools import load, picture, tiny_model
 from odd_values import cases
 from PIL import Image
 from support import GOLDEN, REPOSITORY, load_module
@@ -34,8 +34,10 @@ ENDINGS = ("done", "cancelled", "refused", "the host")
 
 
 @pytest.fixture(scope="module")
-def things(pack: Any, model: Any, tuner: Any, control: Any, sandbox_models: Path) -> dict[str, Any]:
+def things(pack: Any, nodes: dict[str, Any], sandbox_models: Path) -> dict[str, Any]:
     """A good value of each type that only nodes make."""
+    model = tiny_model()
+    tuner, control = load(nodes, "SCEditLoadSCTuner", "sc_full"), load(nodes, "SCEditLoadCSCTuner", "csc_k1")
     load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
     path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
     _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
