@@ -17,7 +17,7 @@ import nodes as comfy_nodes
 
 PATIENCE = 2.0  # seconds until a run is cancelled, as a user cancels a training of ten million steps
 LONGEST = 1000  # characters of a sentence; paths are long
-ERROR = "scedit_core.errors.SCEditError"
+ERROR = "SCEditError"
 
 
 class SCEditTestValue:
@@ -145,6 +145,6 @@ def _ending(message: tuple[str, dict[str, Any]]) -> str:
         return {"execution_success": "done"}.get(event, "cancelled")
     sentence = facts["exception_message"].strip()
     is_plain = sentence.isprintable() and len(sentence) <= LONGEST
-    if facts["exception_type"].endswith(ERROR) and is_plain:
+    if facts["exception_type"].split(".")[-1] == ERROR and is_plain:
         return "refused"
     return f"{facts['exception_type']}: {sentence[:300]!a} in {facts['node_type']}"
