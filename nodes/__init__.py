@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
+from .checks import checked
 from .compose import SCEditApplyConditions, SCEditComposeConditions, SCEditCondition
 from .convert import SCEditConvertTuner
 from .dataset import SCEditTrainingFolder
@@ -41,6 +42,8 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditTrainCSCTuner,
     SCEditSaveTuner,
 ]
+for node in NODES:
+    checked(node)
 
 
 class SCEditExtension(ComfyExtension):

@@ -17,6 +17,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..scedit_core import SCEditError
+from ..scedit_core.errors import shown
 from ..scedit_core.training.buckets import STEP, Crop
 from ..scedit_core.training.folder import (
     ANNOTATORS,
@@ -59,10 +60,12 @@ def _folder_path(name: str) -> Path:
     roots = _roots()
     for root in roots:
         path = below(root, name)
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path.is_dir, false also for a name that no folder can have
             return path
     places = " or ".join(map(str, roots))
-    raise SCEditError(f"no folder '{name}' in {places}; make it there, put pictures into it and press R")
+    raise SCEditError(
+        f"no folder '{shown(name)}' in {places}; make it there, put pictures into it and press R"
+    )
 
 
 def _progress(total: int) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,10 @@ from ..scedit_core.hint import to_mask
 KEEPS_PREVIEW = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
 
 Settings = Mapping[str, Any]
+
+
+_MOST_PIXELS = 2**27  # of a picture that is made larger to be looked at: 1.6 GB of numbers
+_PIXEL_BYTES = 40  # that a picture, its hint, their mask and the preview take together while they are made
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,15 @@ def show(cls: type[io.ComfyNode], hint: Tensor, *further: Tensor) -> io.NodeOutp
     return io.NodeOutput(*further, hint, ui=ui.PreviewImage(hint, cls=cls))
 
 
+def check_room(pixels: int, advice: str) -> None:
+    """Refuse to make hints of so many pixels in all if there is no memory for them."""
+    needed, free = pixels * _PIXEL_BYTES, comfy.model_management.get_free_memory(torch.device("cpu"))
+    if needed > free:
+        raise SCEditError(
+            f"this needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; {advice}"
+        )
+
+
 def draw_at(kind: HintKind, image: Tensor, settings: Settings, resolution: int, keep_size: bool) -> Tensor:
     """Hints drawn from images whose short side is first made `resolution` pixels, if that is not 0.
 
@@ -75,6 +89,13 @@ def draw_at(kind: HintKind, image: Tensor, settings: Settings, resolution: int, 
     if as_it_is or (keep_size and kind.net_resolution is not None):
         return kind.draw(image, settings)
     size = tuple(max(1, round(side * resolution / min(own))) for side in own)
+    if math.prod(size) > _MOST_PIXELS:
+        most = int(min(own) * math.sqrt(_MOST_PIXELS / math.prod(own)))
+        raise SCEditError(
+            f"at resolution {resolution} this picture has {size[1]} x {size[0]} pixels, which are too many; "
+            f"set resolution to {most} or less, or crop the picture"
+        )
+    check_room(len(image) * math.prod(size), "set resolution lower, or draw fewer pictures at once")
     hint = kind.draw(_resized(image, size, is_smooth=True), settings)
     return _resized(hint, own, is_smooth=False) if keep_size else hint
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import comfy.model_management
 import comfy.utils
 import numpy as np
@@ -13,7 +15,7 @@ from ..scedit_core.annotators.masked_image import masked_image
 from ..scedit_core.annotators.outpaint import Margins, border_mask, outpaint
 from ..scedit_core.annotators.photo import to_photo
 from ..scedit_core.annotators.random_mask import MASK_STYLES, random_mask
-from .hints import KEEPS_PREVIEW, show
+from .hints import KEEPS_PREVIEW, check_room, show
 
 _LARGEST = 16384
 
@@ -99,9 +101,12 @@ class SCEditRandomMask(io.ComfyNode):
         image: Tensor | None = None,
     ) -> io.NodeOutput:  # fmt: skip
         """Draw the masks and cut them out."""
-        photos = torch.ones(1, 3, height, width) if image is None else to_photo(image)
-        count = max(batch_size, len(photos))
-        masks = _random_masks(*photos.shape[-2:], seed, count, style)
+        photos = None if image is None else to_photo(image)
+        size = (height, width) if photos is None else photos.shape[-2:]
+        count = batch_size if photos is None else max(batch_size, len(photos))
+        check_room(math.prod(size) * count, "make the masks smaller, or fewer")
+        photos = torch.ones(1, 3, *size) if photos is None else photos
+        masks = _random_masks(*size, seed, count, style)
         photos = photos[torch.arange(count, device=photos.device) % len(photos)]
         hint = masked_image(photos, masks.to(photos.device)).movedim(1, -1)
         return show(cls, hint, masks.squeeze(1))
@@ -165,6 +170,11 @@ class SCEditOutpaint(io.ComfyNode):
     ) -> io.NodeOutput:
         """Grow the picture and show what a control will see."""
         photos, margins = to_photo(image), Margins(left, top, right, bottom)
+        high, wide = photos.shape[-2:]
+        check_room(
+            len(photos) * (top + high + bottom) * (left + wide + right),
+            "grow it less, or fewer pictures at once",
+        )
         mask = border_mask(*photos.shape[-2:], margins, feather).expand(len(photos), -1, -1, -1)
         grown, hint = (outpaint(photos, margins, fill).movedim(1, -1) for fill in (0.5, 0.0))
         return show(cls, hint, grown, mask.squeeze(1))

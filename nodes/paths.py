@@ -158,7 +158,8 @@ def new_file(folder: Path, name: str, suffix: str = ".safetensors") -> Path:
     parts = PurePosixPath(plain).parts
     if not parts or not all(_PLAIN_NAME.fullmatch(part) for part in parts):
         raise SCEditError(
-            f"'{name}' is no name for a file here; use letters, numbers, - and _, with / between folders"
+            f"'{shown(name)}' is no name for a file here; use letters, numbers, - and _, with / between "
+            "folders"
         )
     target = folder.joinpath(*parts[:-1], f"{parts[-1]}{suffix}")
     try:

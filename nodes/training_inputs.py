@@ -11,11 +11,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..scedit_core import SCEditError
+from ..scedit_core.errors import shown
 from ..scedit_core.hint import to_hint
 from ..scedit_core.training import Example, TrainConfig, TrainingSet
 from ..scedit_core.training.recompute import Recompute
 from .captions import dropped
 from .host_model import recordable
+from .training_checks import check_captions, check_latents
 
 RESUME, START_OVER = "resume", "start over"
 # what the memory widget offers, in the training's own words
@@ -229,7 +231,7 @@ def to_blocks(text: str) -> tuple[int, ...] | None:
     """Block numbers from text such as '0, 3, 6'; None for all."""
     parts = [part for part in re.split(r"[\s,;]+", text.strip()) if part]
     if not all(re.fullmatch(r"\d{1,3}", part) for part in parts):
-        raise SCEditError(f"blocks are numbers such as 0, 3, 6, got '{text}'; leave it empty for all")
+        raise SCEditError(f"blocks are numbers such as 0, 3, 6, got '{shown(text)}'; leave it empty for all")
     return tuple(map(int, parts)) or None
 
 
@@ -241,6 +243,8 @@ def to_training_set(
     buckets: bool,
 ) -> TrainingSet:
     """Examples from lists of LATENT and CONDITIONING, and for each control a list of IMAGE."""
+    check_latents(model, pictures[0])
+    check_captions(model, [*pictures[1], *(empty or [])[:1]])
     with torch.inference_mode(False):
         latents = _latents(model, pictures[0])
         captions = _captions(pictures[1], len(latents))

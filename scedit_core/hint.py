@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import SCEditError
+
+_MOST_PIXELS = 2**24  # scaled at once; a picture with more, most of which is cut off, is cropped first
 
 
 def to_hint(image: Tensor) -> Tensor:
@@ -19,6 +24,7 @@ def to_hint(image: Tensor) -> Tensor:
     if channels not in (1, 3, 4):
         raise SCEditError(f"an image has 1, 3 or 4 channels, got {channels}; convert it to RGB")
     rgb = image[..., :3] if channels >= 3 else image.expand(*image.shape[:-1], 3)
+    _check_finite(image, "an image")
     return rgb.movedim(-1, 1).float()  # (N, 3, H, W)
 
 
@@ -29,17 +35,72 @@ def to_mask(mask: Tensor) -> Tensor:
             f"expected a mask (M, H, W) with at least one pixel, got shape {tuple(mask.shape)}; "
             "connect a mask that holds pixels"
         )
+    _check_finite(mask, "a mask")
     return mask.reshape(-1, 1, *mask.shape[-2:]).float()
 
 
+def _check_finite(values: Tensor, what: str) -> None:
+    """Refuse numbers among which is a NaN or an infinity."""
+    low, high = torch.aminmax(
+        values.float()
+    )  # NaN if there is one; in the order of a batch it copies nothing
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise SCEditError(
+            f"{what} holds numbers that are not finite (NaN or infinity); look at the node that made it, its "
+            "values should lie between 0 and 1"
+        )
+
+
 def cover(image: Tensor, height: int, width: int) -> Tensor:
-    """Scale `(N, C, H, W)` until it covers height x width, then crop its centre: no bars, no distortion."""
+    """Scale `(N, C, H, W)` until it covers height x width, then crop its centre: no bars, no distortion.
+
+    A picture of which little would be kept is cropped before it grows: the same numbers but for rounding.
+    """
     if image.shape[-2:] == (height, width):
         return image
     high, wide = image.shape[-2:]
     # whole numbers, rounded down: the sizes that the authors' resize gives
     by_height = wide * height >= width * high
     size = (height, wide * height // high) if by_height else (high * width // wide, width)
-    image = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    first = (size[0] - height) // 2, (size[1] - width) // 2
+    scaled = size[0] * size[1]
+    if scaled > max(_MOST_PIXELS, 4 * height * width, high * wide):
+        return _scaled_part(image, size, first, (height, width))
+    if len(image) * scaled <= _MOST_PIXELS:
+        return _cropped(_scaled(image, size), first, height, width)
+    # one by one: of each, what is cut off goes before the next one comes
+    return torch.cat([_cropped(_scaled(one[None], size), first, height, width) for one in image])
+
+
+def _scaled(image: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def _cropped(image: Tensor, first: tuple[int, int], height: int, width: int) -> Tensor:
+    top, left = first
     return image[..., top : top + height, left : left + width]
+
+
+def _scaled_part(
+    image: Tensor, size: tuple[int, int], first: tuple[int, int], kept: tuple[int, int]
+) -> Tensor:
+    """What `_scaled` makes of an image at `size`, from its pixel `first` on, `kept` pixels of each side."""
+    high, wide = image.shape[-2:]
+    rows, down = _taps(high, size[0], first[0], kept[0])
+    columns, across = _taps(wide, size[1], first[1], kept[1])
+    return down.to(image) @ image[..., rows, columns] @ across.to(image).T
+
+
+def _taps(length: int, scaled: int, first: int, count: int) -> tuple[slice, Tensor]:
+    """Which of `length` pixels make `count` pixels of `scaled` ones, and their weights `(count, part)`.
+
+    Weights of bilinear scaling with antialias: a triangle as wide as a pixel of the coarser of the two sides.
+    """
+    scale = length / scaled
+    reach = max(scale, 1.0)
+    centres = (torch.arange(first, first + count, dtype=torch.float64) + 0.5) * scale
+    start = max(0, math.floor(float(centres[0]) - reach))
+    end = min(length, math.ceil(float(centres[-1]) + reach))
+    pixels = torch.arange(start, end, dtype=torch.float64) + 0.5
+    weights = (1 - (pixels - centres[:, None]).abs() / reach).clamp(min=0)
+    return slice(start, end), weights / weights.sum(1, keepdim=True)

@@ -16,6 +16,9 @@ Place = Literal["skip", "encoder"]
 _STEM_WIDTHS = (16, 16, 32, 32, 96, 96)
 
 
+_MOST_RATIO = 64  # by which convs and ranks are wider than usual; the paper's widest are twice as wide
+
+
 @dataclass(frozen=True)
 class StemSize:
     """Ratio of the inner widths of a hint encoder's stem, and the width it ends with."""
@@ -24,10 +27,11 @@ class StemSize:
     out: int
 
     def __post_init__(self) -> None:
-        if int(_STEM_WIDTHS[0] * self.ratio) < 1 or self.out < 1:
+        if not 1 / _STEM_WIDTHS[0] <= self.ratio <= _MOST_RATIO or self.out < 1:
             raise SCEditError(
                 f"a hint encoder's stem of ratio {self.ratio} that ends with {self.out} channels has convs "
-                f"without channels; choose a ratio of at least {1 / _STEM_WIDTHS[0]} and some channels"
+                f"without channels, or too many; choose a ratio from {1 / _STEM_WIDTHS[0]} to {_MOST_RATIO} "
+                "and some channels"
             )
 
     @property
@@ -142,10 +146,10 @@ class TunerSpec:
             )
         channels = {block: layout.channels[block] for block in chosen}
         smallest = min(channels.values())
-        if not 0 < ratio <= smallest:
+        if not 1 / _MOST_RATIO <= ratio <= smallest:
             raise SCEditError(
                 f"rank = channels / ratio must be at least 1 at every skip; the narrowest has {smallest} "
-                f"channels, so choose a ratio above 0 and up to {smallest}, not {ratio}"
+                f"channels, so choose a ratio from {1 / _MOST_RATIO} up to {smallest}, not {ratio}"
             )
         return cls("sc", channels, {block: int(width / ratio) for block, width in channels.items()}, op=op)
 

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+from scedit_core.annotators.download import Progress, download_weights
+from scedit_core.annotators.weights import WeightFile
+
+BODY = bytes(range(256)) * 12_000  # 3 MB: several chunks
+FILE = WeightFile(
+    name="net.pth",
+    megabytes=3,
+    size=len(BODY),
+    sha256=hashlib.sha256(BODY).hexdigest(),
+    repo="them/nets",
+    revision="a" * 40,
+    path="net.pth",
+    elsewhere="modelscope.cn/models/them/nets",
+)
 
 Behaviour = Callable[[Any, int], None]
 """Answers a request, given its handler and its number."""
@@ -54,3 +71,20 @@ def serve(handler: Any, _count: int, *, body: bytes, upto: int | None = None) ->
     handler.send_header("Content-Length", str(len(body) - start))
     handler.end_headers()
     handler.wfile.write(body[start:upto])
+
+
+def stall(hub: Hub) -> Behaviour:
+    """Send a little, then nothing."""
+
+    def behave(handler: Any, count: int) -> None:
+        if count == 1:
+            serve(handler, count, body=BODY, upto=5000)
+            handler.wfile.flush()
+        hub.released.wait(10)
+
+    return behave
+
+
+def download(folder: Path, file: WeightFile = FILE, progress: Progress = lambda done, total: None) -> Path:
+    """Download with little patience."""
+    return download_weights(file, folder, progress, patience=0.3)

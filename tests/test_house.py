@@ -31,6 +31,7 @@ SHARED_BY_NODES = {
     "preview",
     "scedit_core",
     "sockets",
+    "training_checks",
     "training_inputs",
     "training_run",
 }

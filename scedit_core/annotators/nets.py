@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import SCEditError, shown, some
 from ..files import read_tensors
@@ -26,8 +26,10 @@ def fill_net(
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net = build()
-    names = {key_in_file(key): key for key in net.state_dict()}
+    wanted = net.state_dict()
+    names = {key_in_file(key): key for key in wanted}
     _check_names(file, set(names), set(tensors))
+    _check_kinds(file, {name: wanted[key] for name, key in names.items()}, tensors)
     try:
         net.load_state_dict({key: tensors[name] for name, key in names.items()}, assign=True)
     except RuntimeError as error:
@@ -46,6 +48,20 @@ def _check_names(file: Path, wanted: set[str], found: set[str]) -> None:
         f"'{shown(file.name)}' holds other weights than its net (missing: {missing}; unknown: {extra}); get "
         "the file again from where its authors published it"
     )
+
+
+def _check_kinds(file: Path, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Refuse whole numbers where fractions belong, and tensors that have a size but hold nothing ("meta")."""
+    odd = [
+        name
+        for name, tensor in found.items()
+        if tensor.is_meta or tensor.is_floating_point() != wanted[name].is_floating_point()
+    ]
+    if odd:
+        raise SCEditError(
+            f"'{shown(file.name)}' holds no numbers that its net can use as {some(odd)}; get the file again "
+            "from where its authors published it"
+        )
 
 
 def _first_line(error: RuntimeError) -> str:

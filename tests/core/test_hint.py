@@ -5,8 +5,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 from support import GOLDEN
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
-from scedit_core import SCEditError, SkipLayout, TunerSpec, build_tuners
+from scedit_core import SCEditError, SkipLayout, TunerSpec, build_tuners, hint
 from scedit_core.hint import cover, to_hint, to_mask
 
 SIZES = [(64, 64), (64, 96), (96, 64), (8, 200), (200, 8), (65, 31)]
@@ -104,6 +106,98 @@ def test_shrinking_averages_and_skips_no_pixel():
     stripes[..., ::8] = 1
     inner = cover(stripes, 32, 32)[..., 4:-4]
     assert (inner - 1 / 8).abs().max() < 1e-3
+
+
+def scaled_then_cropped(image, height, width):
+    """What `cover` was when it scaled every picture before it cropped."""
+    high, wide = image.shape[-2:]
+    by_height = wide * height >= width * high
+    size = (height, wide * height // high) if by_height else (high * width // wide, width)
+    image = F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return image[..., top : top + height, left : left + width]
+
+
+ORDINARY = [
+    ((1, 3, 512, 768), (512, 512)),
+    ((1, 3, 1080, 1920), (1024, 1024)),
+    ((1, 1, 1920, 1080), (512, 768)),
+    ((1, 3, 300, 2400), (1024, 1024)),  # a panorama
+    ((2, 3, 64, 900), (1024, 640)),
+    ((9, 3, 720, 1280), (512, 512)),
+    ((3, 3, 2000, 3000), (64, 64)),
+    ((1, 1, 8, 8), (2048, 1024)),
+]
+
+
+@pytest.mark.parametrize(("shape", "target"), ORDINARY)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_ordinary_pictures_are_scaled_as_they_always_were(shape, target, channels_last):
+    image = noise(*shape)
+    if channels_last:  # as to_hint makes them
+        image = image.movedim(1, -1).contiguous().movedim(-1, 1)
+    assert torch.equal(cover(image, *target), scaled_then_cropped(image, *target))
+
+
+def test_large_batches_are_scaled_one_by_one_to_the_same_pixels(monkeypatch):
+    image, target = noise(3, 3, 60, 100), (48, 48)
+    together = cover(image, *target)
+    monkeypatch.setattr(hint, "_MOST_PIXELS", 5000)
+    assert torch.equal(cover(image, *target), together)
+
+
+@pytest.mark.parametrize(
+    ("size", "target"),
+    [
+        ((1, 300), (64, 64)),
+        ((300, 1), (64, 96)),
+        ((2, 401), (40, 56)),
+        ((401, 7), (128, 32)),
+        ((3, 90), (65, 31)),
+    ],
+)
+def test_a_picture_that_is_cropped_first_has_the_same_pixels_but_for_rounding(monkeypatch, size, target):
+    image = noise(2, 3, *size)
+    monkeypatch.setattr(hint, "_MOST_PIXELS", 0)
+    assert (cover(image, *target) - scaled_then_cropped(image, *target)).abs().max() < 1e-4
+
+
+class Largest(TorchFunctionMode):
+    """Remembers how many numbers the largest tensor has that any call returns."""
+
+    most = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.most = max(
+            self.most, *(t.numel() for t in tree_leaves(result) if isinstance(t, torch.Tensor)), 0
+        )
+        return result
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 4096), (1, 3, 4096, 1), (1, 1, 16_384, 1), (4, 3, 2, 100_000)])
+def test_a_picture_of_which_little_is_kept_never_grows_whole(shape):
+    with Largest() as largest:
+        covered = cover(torch.ones(shape), 512, 512)
+    assert (covered - 1).abs().max() < 1e-5
+    assert largest.most <= max(2 * covered.numel(), 3 * 2**20)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_numbers_that_are_not_finite_are_refused(value, channels):
+    image = torch.zeros(2, 8, 8, channels)
+    image[1, 7, 7, 0] = value
+    with pytest.raises(SCEditError, match=r"an image holds numbers that are not finite .* look at the node"):
+        to_hint(image)
+    with pytest.raises(SCEditError, match="a mask holds numbers that are not finite"):
+        to_mask(image[..., 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float16, torch.bfloat16, torch.float64])
+def test_images_and_masks_of_any_kind_of_number_are_taken(dtype):
+    assert to_hint(torch.ones(1, 2, 2, 3, dtype=dtype)).sum() == 12
+    assert to_mask(torch.ones(1, 2, 2, dtype=dtype)).sum() == 4
 
 
 @pytest.mark.parametrize("width", [20, 32, 44])

@@ -15,7 +15,7 @@ BAD = {
     "strength NaN": ({"strength": float("nan")}, ["strength", "finite", "nan"]),
     "strength infinite": ({"strength": float("inf")}, ["strength", "finite", "inf"]),
     "window backwards": ({"start_percent": 0.8, "end_percent": 0.2}, ["in order", "0.8", "0.2"]),
-    "window NaN": ({"start_percent": float("nan")}, ["in order", "nan"]),
+    "window NaN": ({"start_percent": float("nan")}, ["start_percent", "finite", "nan"]),
 }
 
 

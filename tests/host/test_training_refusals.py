@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("output")
 
 def changed(data: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """The same inputs with some replaced by what a function makes of them."""
-    return data | {name: make(data[name]) for name, make in changes.items()}
+    return data | {name: make(data.get(name)) for name, make in changes.items()}
 
 
 BAD = {
@@ -22,6 +22,30 @@ BAD = {
     "no captions": ({"positive": lambda x: []}, {}, ["no captions"]),
     "captions missing": ({"positive": lambda x: x[:3]}, {}, ["3 captions for 4 pictures"]),
     "video": ({"latents": lambda x: [{"samples": torch.zeros(1, 4, 2, 8, 8)}]}, {}, ["video"]),
+    "another model's latents": (
+        {"latents": lambda x: [{"samples": torch.zeros(1, 16, 8, 8)}] * 4},
+        {},
+        ["(1, 16, 8, 8)", "4 channels", "VAE of the model"],
+    ),
+    "one latent pixel": (
+        {"latents": lambda x: [{"samples": torch.zeros(1, 4, 1, 1)}] * 4},
+        {},
+        ["(1, 4, 1, 1)", "2 x 2 or more"],
+    ),
+    "another model's captions": (
+        {"positive": lambda x: [[[torch.zeros(1, 7, 3), {}]]] * 4},
+        {},
+        ["(1, 7, 3)", "CLIP of the model"],
+    ),
+    "captions of NaN": (
+        {"positive": lambda x: [[[x[0][0][0] * torch.nan, {}]]] * 4},
+        {},
+        ["holds NaN", "CLIP of the model"],
+    ),
+    "an empty prompt of nothing": ({"empty": lambda x: [[]]}, {}, ["holds no caption"]),
+    "rate NaN": ({}, {"learning_rate": float("nan")}, ["learning_rate", "finite", "nan"]),
+    "a name that is no text": ({}, {"name": 5}, ["name takes a text", "got 5"]),
+    "ratio almost 0": ({}, {"ratio": 5e-324}, ["ratio from", "up to 32"]),
     "not finite": (
         {"latents": lambda x: [{"samples": torch.nan * x[0]["samples"]}, *x[1:]]},
         {},
@@ -61,10 +85,12 @@ def test_a_control_without_hints_is_refused_in_a_sentence(csc, model):
     ("count", "controls", "words"),
     [(3, None, ["hint0 has 3 images for 4 pictures"]), (4, 2, ["2 tuners to start from", "1 kinds of hint"])],
 )
-def test_hints_that_match_nothing_are_refused_in_a_sentence(count, controls, words, pack, csc, model, output):
+def test_hints_that_match_nothing_are_refused_in_a_sentence(
+    count, controls, words, pack, csc, model, control, output
+):
     data = lists(model) | {
         "hints": {"hint0": hints(count)},
-        "control": [None] * controls if controls else None,
+        "control": [control] * controls if controls else None,
     }
     with pytest.raises(pack.scedit_core.SCEditError) as caught:
         train(csc, data, CSC)

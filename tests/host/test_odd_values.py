@@ -1,0 +1,110 @@
+"""No value that a prompt or another pack's node may bring ends in anything but a result or a sentence.
+
+SCEDIT_ODD_VALUES_SEED draws other values than the usual ones, SCEDIT_ALL_ODD_VALUES=1 takes all of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.sd
+import folder_paths
+import pytest
+import torch
+from detector_tools import weight_file
+from executor_tools import Executor
+from host_tools import load, picture, tiny_model
+from odd_values import cases
+from PIL import Image
+from support import GOLDEN, REPOSITORY, load_module
+
+PER_NODE = 40  # of the cases of a node
+SEED = int(os.environ.get("SCEDIT_ODD_VALUES_SEED", "0"))
+ALL = os.environ.get("SCEDIT_ALL_ODD_VALUES") == "1"  # some 10,000 cases
+
+
+ENDINGS = ("done", "cancelled", "refused", "the host")
+
+
+@pytest.fixture(scope="module")
+def things(pack: Any, nodes: dict[str, Any], sandbox_models: Path) -> dict[str, Any]:
+    """A good value of each type that only nodes make."""
+    model = tiny_model()
+    tuner, control = load(nodes, "SCEditLoadSCTuner", "sc_full"), load(nodes, "SCEditLoadCSCTuner", "csc_k1")
+    load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
+    path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
+    _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
+    width = model.model.model_config.unet_config["context_dim"]
+    condition = pack.nodes.compose.Condition(control, picture(32, 32))
+    return {
+        "MODEL": model, "CLIP": clip, "VAE": vae, "SCEDIT_TUNER": tuner, "SCEDIT_CONTROL": control,
+        "SCEDIT_CONDITION": (condition,), "IMAGE": picture(32, 32), "MASK": torch.ones(1, 32, 32),
+        "LATENT": {"samples": torch.zeros(1, 4, 4, 4)}, "CONDITIONING": [[torch.zeros(1, 7, width), {}]],
+    }  # fmt: skip
+
+
+def two_gigabytes(_device: Any = None, torch_free_too: bool = False) -> Any:
+    """A computer with little memory free."""
+    return (2e9, 2e9) if torch_free_too else 2e9
+
+
+@pytest.fixture(scope="module")
+def executor(
+    pack: Any, nodes: dict[str, Any], things: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Executor]:
+    """The executor, with short settings where the defaults take long, on a small computer."""
+    base, weights = tmp_path_factory.mktemp("odd"), pack.nodes.paths.annotator_folder()
+    folder = base / "input" / "set"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(folder / "a.png")
+    (folder / "a.txt").write_text("a picture")
+    weight_file(weights, "ControlNetHED.pth")
+    small = {
+        "folder": "set", "tuner_name": GOLDEN.tuner("sc_full").name, "resolution": 64, "steps": 1,
+        "ratio": 4.0, "accumulation": 1, "width": 32, "height": 32,
+        "SCEDIT_TUNER,SCEDIT_CONTROL": things["SCEDIT_TUNER"],
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folder_paths, "input_directory", str(folder.parent))
+        patch.setattr(folder_paths, "output_directory", str(base / "output"))
+        patch.setattr(comfy.model_management, "get_free_memory", two_gigabytes)
+        patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        patch.setenv("HF_HUB_CACHE", str(base / "cache"))
+        running = Executor(nodes, {**things, **small})
+        yield running
+        running.close()
+    for file in weights.iterdir():
+        file.unlink()
+
+
+# nodes that say in a sentence which weights they miss
+WITHOUT_WEIGHTS = {"SCEditDepth", "SCEditPose", "SCEditSegmentation"}
+
+
+def test_good_values_bring_results(executor, nodes):
+    endings = {name: executor.outcome(executor.good_case(node), 60) for name, node in nodes.items()}
+    refused = {*WITHOUT_WEIGHTS, "SCEditLoadCSCTuner"}  # the one tuner that all get is a style
+    assert endings == {name: "refused" if name in refused else "done" for name in nodes}
+
+
+def test_every_odd_value_ends_in_a_result_or_a_sentence(executor, nodes, things):
+    logging.disable()  # the host writes a traceback for each
+    draw = random.Random(SEED)
+    raw = []
+    for node in nodes.values():
+        every = list(cases(node, things))
+        for case in every if ALL else draw.sample(every, min(PER_NODE, len(every))):
+            if ALL:  # else a training that has been goes on, and is over at once
+                shutil.rmtree(folder_paths.get_output_directory(), ignore_errors=True)
+            ending = executor.outcome(case)
+            if ending.split(":")[0] not in ENDINGS:
+                raw.append(f"{case}: {ending}")
+    logging.disable(logging.NOTSET)
+    assert raw == []
