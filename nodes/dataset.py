@@ -17,6 +17,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..scedit_core import SCEditError
+from ..scedit_core.errors import shown
 from ..scedit_core.training.buckets import STEP, Crop
 from ..scedit_core.training.folder import (
     ANNOTATORS,
@@ -61,7 +62,9 @@ def _folder_path(name: str) -> Path:
         if path.is_dir():
             return path
     places = " or ".join(map(str, roots))
-    raise SCEditError(f"no folder '{name}' in {places}; make it there, put pictures into it and press R")
+    raise SCEditError(
+        f"no folder '{shown(name)}' in {shown(places, 500)}; make it there, put pictures into it and press R"
+    )
 
 
 def _progress(total: int) -> Callable[[], None]:

@@ -57,7 +57,7 @@ def _is_text(name: str) -> bool:
 
 def _leads_out(part: str) -> bool:
     is_drive = bool(PureWindowsPath(part).drive) or part.endswith(":")
-    return part == ".." or is_drive or _DEVICE.fullmatch(part) is not None
+    return part == ".." or not part.strip() or is_drive or _DEVICE.fullmatch(part) is not None
 
 
 def _fault(part: str) -> str | None:
