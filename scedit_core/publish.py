@@ -22,7 +22,9 @@ NO_SETTINGS = b"{}\n"
 
 _FILES = (STYLE_SETTINGS, STYLE_WEIGHTS, SETTINGS, CONTROL_WEIGHTS)
 _OLD = ".old"  # ends the name of an adapter that is being replaced
+# What a process that was killed may have left beside them.
 _LEFT_OVER = re.compile(rf"{ADAPTER}\.[0-9a-f]{{8}}({_OLD}|{PART})")
+_LEFT_SETTINGS = re.compile(rf"{SETTINGS}\.[0-9a-f]{{8}}{PART}")
 
 
 def settings_text(value: Mapping[str, Any]) -> bytes:
@@ -83,7 +85,9 @@ def _replace(folder: Path, adapter: Mapping[str, bytes], outside: Mapping[str, b
     else:
         (folder / SETTINGS).unlink(missing_ok=True)
     for entry in list(folder.iterdir()):
-        if _LEFT_OVER.fullmatch(entry.name):
+        if _LEFT_SETTINGS.fullmatch(entry.name):
+            entry.unlink()
+        elif _LEFT_OVER.fullmatch(entry.name):
             _remove(entry)
     sync_folder(folder)
 
@@ -127,9 +131,14 @@ def _foreign(folder: Path) -> str:
             odd += [file.name for file in entry.iterdir() if not _is_own(file)]
         elif is_folder and _LEFT_OVER.fullmatch(entry.name):
             odd += [file.name for file in entry.iterdir() if file.name not in _FILES]
-        elif entry.name != SETTINGS or not _is_file(entry) or entry.read_bytes() != NO_SETTINGS:
+        elif not _is_file(entry) or not _is_settings(entry):
             odd.append(entry.name)
     return f"it holds {some(odd)}" if odd else ""
+
+
+def _is_settings(file: Path) -> bool:
+    is_own = file.name == SETTINGS and file.stat().st_size == len(NO_SETTINGS)
+    return (is_own and file.read_bytes() == NO_SETTINGS) or _LEFT_SETTINGS.fullmatch(file.name) is not None
 
 
 def _is_own(file: Path) -> bool:

@@ -88,11 +88,15 @@ def hunt(place: Path, save: Save, read: Read, rounds: int, seed: int) -> list[in
     for _ in range(rounds):
         child = os.fork()
         if child == 0:
-            for number in itertools.count(found[-1] + 1):
-                save(number, place)
+            try:
+                for number in itertools.count(found[-1] + 1):
+                    save(number, place)
+            finally:
+                os._exit(1)
         time.sleep(draw.random() * LONGEST)
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+            raise RuntimeError(f"a save over version {found[-1]} failed by itself")
         found.append(read(place))
     return found
 

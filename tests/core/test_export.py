@@ -197,6 +197,7 @@ def test_what_a_killed_process_left_is_read_over_and_cleared_away(tmp_path: Path
     half = folder / f"{ADAPTER}.0123abcd.part"
     half.mkdir()
     (half / "adapter_model.safetensors").write_bytes(b"half")
+    (folder / "configuration.json.0123abcd.part").write_bytes(b"{")
     (folder / ADAPTER).rename(folder / f"{ADAPTER}.0123abcd.old")
     assert load_checkpoint(folder).spec == TunerSpec.sc(LAYOUT)
     write_published(style(2.0), folder)
