@@ -31,6 +31,7 @@ load_package("scedit_core", REPOSITORY / "scedit_core")
 from fuzz_tools import files
 from hypothesis import HealthCheck, given, seed, settings
 from make_corpus import make_corpus
+from make_sizes import write_sizes
 from outcomes import outcome
 from process_memory import forget_peak, resident
 
@@ -105,7 +106,8 @@ def child(folder: Path, cases: int, number: int) -> None:
         reader = fuzz(cases, number, folder)
     else:
         reader = Reader()
-        for _, path in make_corpus(folder / "corpus"):
+        (folder / "sizes").mkdir()
+        for _, path in (*make_corpus(folder / "corpus"), *write_sizes(folder / "sizes")):
             reader.read(path)
     print(reader.report())
 
