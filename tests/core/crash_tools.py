@@ -3,7 +3,7 @@
     PYTHONPATH=. python tests/core/crash_tools.py [--rounds 200] [--seed 0]
 
 Each round forks a process that saves one version after the other to the same place, kills it with SIGKILL
-some milliseconds later, and reads what lies there. It starts as a process of its own, with one thread: a fork
+within the time of two saves, and reads what lies there. It starts as a process of its own, with one thread: a fork
 of more than one may hang.
 """
 
@@ -32,7 +32,6 @@ SPECS = (
     TunerSpec.csc(LAYOUT, 2.0, encoder=EncoderSize(stem=StemSize(0.25, 8))),
     TunerSpec.sc(LAYOUT, 2.0),
 )
-LONGEST = 0.06  # seconds that a process may save for; a save takes some milliseconds
 
 Save = Callable[[int, Path], None]
 Read = Callable[[Path], int]
@@ -83,7 +82,9 @@ def hunt(place: Path, save: Save, read: Read, rounds: int, seed: int) -> list[in
     `save` writes a version by its number to a place, over an earlier one, and `read` gives the number back.
     """
     draw = random.Random(seed)
+    start = time.monotonic()
     save(0, place)
+    longest = 2 * (time.monotonic() - start)
     found = [read(place)]
     for _ in range(rounds):
         child = os.fork()
@@ -93,7 +94,7 @@ def hunt(place: Path, save: Save, read: Read, rounds: int, seed: int) -> list[in
                     save(number, place)
             finally:
                 os._exit(1)
-        time.sleep(draw.random() * LONGEST)
+        time.sleep(draw.random() * longest)
         os.kill(child, signal.SIGKILL)
         if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
             raise RuntimeError(f"a save over version {found[-1]} failed by itself")
