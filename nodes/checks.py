@@ -24,7 +24,6 @@ from .hosting import HostedTuners
 from .patch import Condition
 from .sockets import CONDITION, CONTROL, TUNER
 
-
 _MOST_NAMED = 12  # choices in a sentence
 
 

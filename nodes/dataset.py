@@ -64,7 +64,7 @@ def _folder_path(name: str) -> Path:
             return path
     places = " or ".join(map(str, roots))
     raise SCEditError(
-        f"no folder '{shown(name)}' in {places}; make it there, put pictures into it and press R"
+        f"no folder '{shown(name)}' in {shown(places, 500)}; make it there, put pictures into it and press R"
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
@@ -14,9 +15,12 @@ import torch
 from torch import Tensor
 
 from ..scedit_core import Checkpoint, CSCTunerSet, SCTunerSet, TunerSpec, fill_tuners, read_tuners
+from ..scedit_core.stamps import Stamp
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
+
+_FILE_KIND = "scedit_mapped_file"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +46,34 @@ def host_tuners(
 
 
 def read_hosted(name: str, path: Path) -> tuple[Checkpoint, HostedTuners]:
-    """A tuner file or published folder and its tuners. Raises SCEditError, in one sentence."""
-    checkpoint, tuners = read_tuners(path, comfy.ops.manual_cast)
-    return checkpoint, _host(name, tuners, checkpoint.metadata)
+    """A tuner file or published folder and its tuners. Raises SCEditError, in one sentence.
+
+    The weights stay in the file, unless ComfyUI was started with --disable-mmap: then they are copied.
+    """
+    mapped = not comfy.cli_args.args.disable_mmap
+    checkpoint, tuners = read_tuners(path, comfy.ops.manual_cast, mapped=mapped)
+    hosted = _host(name, tuners, checkpoint.metadata)
+    if mapped:
+        hosted.patcher.set_model_patch(_MappedFile(Stamp.of(checkpoint.path)), _FILE_KIND)
+    return checkpoint, hosted
+
+
+class _MappedFile:
+    """Has the host look, before each loading of the weights, whether the file they lie in is still the same.
+
+    The host moves what it finds among a model's patches to the model's device and then to its dtype before it
+    loads the weights, by `to`, and to a device alone when it unloads them, which must not fail. Nothing else
+    is ever done with this kind of patch.
+    """
+
+    def __init__(self, stamp: Stamp) -> None:
+        self._stamp = stamp
+
+    def to(self, device_or_dtype: Any) -> _MappedFile:
+        """Raise SCEditError if weights are about to be loaded and their file was written over in place."""
+        if not isinstance(device_or_dtype, torch.device):
+            self._stamp.check()
+        return self
 
 
 def in_place(patcher: ModelPatcher) -> ModelPatcher:

@@ -11,8 +11,10 @@ from pathlib import Path, PurePosixPath
 import folder_paths
 
 from ..scedit_core import SCEditError
+from ..scedit_core.durable import PART
 from ..scedit_core.errors import shown
 from ..scedit_core.files import PUBLISHED_NAMES, WEIGHT_SUFFIXES
+from ..scedit_core.names import existing_parts, leads_out, new_parts
 
 FOLDER_KEY = "scedit"
 ANNOTATOR_KEY = "scedit_annotators"
@@ -24,9 +26,6 @@ _SOURCES = (
 # Folders that swift puts between a tuner's folder and its weights.
 _ADAPTER_FOLDER = re.compile(r"\d+_Swift\w+|default")
 _OTHER_ADAPTER = re.compile(r"\d+_Swift(?!SCE)\w+")
-
-# Part of a path that means the same on every system: no drive, no parent, no reserved character, no edge dot.
-_PLAIN_NAME = re.compile(r"(?![. ])[^<>:\"/\\|?*\x00-\x1f]{1,120}(?<![. ])")
 
 _log = logging.getLogger(__name__)
 
@@ -81,19 +80,17 @@ def tuner_names() -> list[str]:
     hold. A folder of several tuners is listed with each of them after it.
     """
     files = [PurePosixPath(f.replace(os.sep, "/")) for f in folder_paths.get_filename_list(FOLDER_KEY)]
-    files = [file for file in files if _is_text(str(file)) and not _OTHER_ADAPTER.fullmatch(file.parent.name)]
+    files = [file for file in files if _is_listed(file)]
     folders = {file.parent for file in files if _is_adapter(file)}
     count = Counter(folder.parent for folder in folders)
     each = {str(folder) for folder in folders if count[folder.parent] > 1}
     return sorted({_shown_name(file) for file in files} | each)
 
 
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _is_listed(file: PurePosixPath) -> bool:
+    """False for what no graph can name, for adapters of other kinds, and for what is not whole yet."""
+    is_whole = not any(part.endswith(PART) for part in file.parts)
+    return is_whole and bool(existing_parts(str(file))) and not _OTHER_ADAPTER.fullmatch(file.parent.name)
 
 
 def _is_adapter(file: PurePosixPath) -> bool:
@@ -110,16 +107,15 @@ def _shown_name(file: PurePosixPath) -> str:
 
 def tuner_path(name: str) -> Path:
     """Path of a tuner by its listed name. Raises SCEditError naming the folders searched."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
+    parts = existing_parts(name)
     folders = folder_paths.get_folder_paths(FOLDER_KEY)
-    if parts and not any(part == ".." or part.endswith(":") or part == "/" for part in parts):
-        for folder in folders:
-            path = Path(folder, *parts)
-            if os.path.exists(path):  # unlike Path.exists, false also for a name that no file can have
-                return path
+    for folder in folders if parts else ():
+        path = Path(folder, *parts)
+        if os.path.exists(path):  # unlike Path.exists, false also for a name that no file can have
+            return path
     raise SCEditError(
-        f"no tuner '{shown(name)}' in {' or '.join(folders)}; put the file or folder there and press R, "
-        f"{_SOURCES}"
+        f"no tuner '{shown(name)}' in {shown(' or '.join(folders), 500)}; put the file or folder there and "
+        f"press R, {_SOURCES}"
     )
 
 
@@ -134,38 +130,47 @@ def missing_tuner(name: str | None) -> bool | str:
 
 
 def tuner_fingerprint(name: str) -> tuple[tuple[str, int, int], ...]:
-    """Changes when the file, or a file in the folder, is replaced."""
+    """Changes when the file, or a file in the folder or in one inside it, is replaced."""
     path = tuner_path(name)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return tuple(
-        (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.is_file()
-    )
+    files = _files_in(path) if path.is_dir() else [path]
+    stats = ((str(file.relative_to(path.parent)), os.stat(file)) for file in sorted(files))
+    return tuple((name, found.st_mtime_ns, found.st_size) for name, found in stats)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Files in a folder and in the folders in it, where a tuner may lie; what is locked is left out."""
+    inside = [Path(entry) for entry in _entries(folder)]
+    inside += [Path(entry) for place in inside if os.path.isdir(place) for entry in _entries(place)]
+    return [path for path in inside if os.path.isfile(path)]
+
+
+def _entries(folder: Path) -> list[str]:
+    try:
+        return [entry.path for entry in os.scandir(folder)]
+    except OSError:
+        return []
 
 
 def new_tuner(name: str, *, replace: bool, suffix: str = ".safetensors") -> Path:
     """Where to save a tuner in models/scedit (suffix "": a folder); with a number if it may replace none."""
     target = new_file(own_folder(), name, suffix)
     number, plain = 1, target.name.removesuffix(suffix)
-    while target.exists() and not replace:
+    while os.path.lexists(target) and not replace:
         number += 1
         target = target.with_name(f"{plain}-{number}{suffix}")
     return target
 
 
 def new_file(folder: Path, name: str, suffix: str = ".safetensors") -> Path:
-    """`folder/name.safetensors`, its folders made. Raises SCEditError for a name that leads elsewhere."""
-    plain = re.sub(r"\.safetensors$", "", name.strip().replace("\\", "/"))
-    parts = PurePosixPath(plain).parts
-    if not parts or not all(_PLAIN_NAME.fullmatch(part) for part in parts):
+    """`folder/name.safetensors`, whose folders are made by whoever writes it.
+
+    Raises SCEditError for a name that leads elsewhere, by a link too, or that not every system can hold.
+    """
+    *places, last = new_parts(re.sub(r"\.safetensors\s*$", "", name) if isinstance(name, str) else name)
+    target = folder.joinpath(*places, f"{last}{suffix}")
+    if leads_out(folder, target.parent):
         raise SCEditError(
-            f"'{shown(name)}' is no name for a file here; use letters, numbers, - and _, with / between "
-            "folders"
+            f"'{shown(name)}' leads out of {shown(folder, 500)} by a link; choose another name and move what "
+            "is saved where you want it"
         )
-    target = folder.joinpath(*parts[:-1], f"{parts[-1]}{suffix}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SCEditError(
-            f"the folder {target.parent} cannot be made ({error.strerror or error}); choose another name"
-        ) from error
     return target

@@ -10,6 +10,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..scedit_core import CSCTunerSet, SCTunerSet, build_tuners, save_checkpoint
+from ..scedit_core.convert import check_range
 from ..scedit_core.export import write_published
 from .hosting import HostedTuners
 from .paths import new_tuner, own_folder
@@ -116,6 +117,7 @@ def _converted(hosted: HostedTuners, dtype: torch.dtype | None) -> SCTunerSet | 
     """A copy of the tuners on the CPU, as they are or in another dtype."""
     state = hosted.patcher.model.state_dict()
     dtype = dtype or next(iter(state.values())).dtype
+    check_range(state, dtype)
     tuners = build_tuners(hosted.patcher.model.spec, device=torch.device("cpu"), dtype=dtype)
     tuners.load_state_dict(state)
     return tuners

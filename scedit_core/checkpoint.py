@@ -19,6 +19,7 @@ from .errors import SCEditError, shown
 from .files import TensorFile, read_tensors, write_tensors
 from .formats import DetectedFormat, detect_format
 from .infer import infer_spec
+from .limits import MOST_BLOCKS, MOST_TENSORS
 from .spec import TunerSpec
 from .tuner import SCTunerSet, Unset
 from .unet import SD1, SD2, family_names, stated_base
@@ -26,7 +27,6 @@ from .unet import SD1, SD2, family_names, stated_base
 _LAYOUT_VERSION = "1"
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _STORED_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
-_MOST_TENSORS = 1000  # a whole dual-conv controller for SD has 110
 _LEVEL_SIZES = (3, 2)  # skips per level of SD and SDXL, and of KOALA
 
 
@@ -52,17 +52,22 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
 
 def read_tuners(
-    path: str | os.PathLike[str], operations: Any = Unset
+    path: str | os.PathLike[str], operations: Any = Unset, *, mapped: bool = True
 ) -> tuple[Checkpoint, SCTunerSet | CSCTunerSet]:
-    """What `read_checkpoint` says of a file, and what `load_checkpoint` makes of it, in one reading."""
-    checkpoint, tuners = _read(Path(path), operations)
+    """What `read_checkpoint` says of a file, and what `load_checkpoint` makes of it, in one reading.
+
+    The weights stay in the file until they are used unless `mapped` is off; see `read_tensors`.
+    """
+    checkpoint, tuners = _read(Path(path), operations, mapped=mapped)
     _fill(tuners, checkpoint.state_dict)
     return checkpoint, tuners
 
 
-def _read(place: Path, operations: Any) -> tuple[Checkpoint, SCTunerSet | CSCTunerSet]:
+def _read(
+    place: Path, operations: Any, *, mapped: bool = True
+) -> tuple[Checkpoint, SCTunerSet | CSCTunerSet]:
     """The file, checked against the tuners it asks for, which are still without weights."""
-    raw = read_tensors(place)
+    raw = read_tensors(place, mapped=mapped)
     try:
         _check_tensors(raw)
         detected = _detect(raw)
@@ -200,9 +205,9 @@ def _check_keys(
 
 def _check_tensors(raw: TensorFile) -> None:
     """Refuse what would cost more than the file's size to look at, and numbers that no layer works with."""
-    if len(raw.tensors) > _MOST_TENSORS:
+    if len(raw.tensors) > MOST_TENSORS:
         raise SCEditError(
-            f"holds {len(raw.tensors)} tensors, the largest tuner has fewer than {_MOST_TENSORS}; choose a "
+            f"holds {len(raw.tensors)} tensors, the largest tuner has fewer than {MOST_TENSORS}; choose a "
             "file trained with SCEdit"
         )
     for key, tensor in raw.tensors.items():
@@ -242,11 +247,17 @@ def _is_finite(numbers: Tensor) -> bool:
 def _stated_strides(raw: TensorFile) -> tuple[int, ...] | None:
     """Strides in output order, from our metadata or the authors' INPUT_DOWN_FLAG (input order)."""
     own = raw.metadata.get("scedit.strides")
-    if own is not None and re.fullmatch(r"[12](,[12])*", own):
+    # fullmatch of what may be 90 MB is itself a burden
+    if own is not None and len(own) < 2 * MOST_BLOCKS and re.fullmatch(r"[12](,[12])*", own):
         return tuple(map(int, own.split(",")))
     # published files wrap the settings in CONTROL_MODEL, the trainer does not
     settings = raw.config.get("CONTROL_MODEL", raw.config)
     flags = settings.get("INPUT_DOWN_FLAG") if isinstance(settings, dict) else None
+    if isinstance(flags, list) and len(flags) > MOST_BLOCKS:
+        raise SCEditError(
+            f"is configured for a U-Net with {len(flags)} skips, at most {MOST_BLOCKS} are known; put the "
+            "configuration.json that came with the file beside it"
+        )
     if isinstance(flags, list) and all(isinstance(flag, bool) for flag in flags):
         return tuple(2 if flag else 1 for flag in reversed(flags))
     return None

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from .checkpoint import Checkpoint, build_tuners, read_checkpoint, save_checkpoint
 from .describe import sha256
-from .errors import SCEditError
+from .errors import SCEditError, shown
 from .export import write_published
 
 OWN, PUBLISHED = "SCEdit", "scepter"
@@ -34,6 +36,19 @@ def convert(source: Path, target: Path, layout: str = OWN) -> Checkpoint:
     else:
         save_checkpoint(tuners, target, {**_origin(checkpoint), **checkpoint.metadata})
     return checkpoint
+
+
+def check_range(weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    """Raise SCEditError if these weights would become infinite in another dtype, as above 65,504 in fp16."""
+    most = torch.finfo(dtype).max
+    for key, value in weights.items():
+        low, high = map(float, torch.aminmax(value)) if value.numel() else (0.0, 0.0)
+        largest, name = max(-low, high), str(dtype).removeprefix("torch.")
+        if largest > most:
+            raise SCEditError(
+                f"{shown(key)} has weights up to {largest:.3g}, and {name} ends at {most:.5g}; save them as "
+                "bf16 or as trained"
+            )
 
 
 def _origin(checkpoint: Checkpoint) -> dict[str, str]:

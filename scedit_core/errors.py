@@ -2,15 +2,30 @@
 
 from collections.abc import Iterable
 
+MOST_SHOWN = 120  # characters of a name or key in a sentence
+MOST_SENTENCE = 1_200
+
 
 class SCEditError(ValueError):
-    """A problem the user can act on: says what was expected, what came and what to do."""
+    """A problem the user can act on: says what was expected, what came and what to do.
+
+    Whatever a name or another library's words bring along, the sentence is one printable line.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(shown(" ".join(sentence.split("\n")), MOST_SENTENCE))
 
 
-def shown(name: str, most: int = 120) -> str:
+def shown(name: object, most: int = MOST_SHOWN) -> str:
     """A name out of a file or folder, fit to stand in a sentence: on one line, and not longer than one."""
-    name = name if len(name) <= most else f"{name[:most]}..."
-    return name if name.isprintable() else ascii(name)[1:-1]
+    text = str(name)
+    plain = "".join(map(_printable, text[:most]))
+    return plain if len(plain) <= most and len(text) <= most else f"{plain[:most]}..."
+
+
+def _printable(character: str) -> str:
+    """The character, or its escape if it is a control character, half of a pair or turns the direction."""
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 def some(keys: Iterable[str], most: int = 3) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import secrets
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,42 +14,34 @@ from torch import Tensor
 from .control import CSCTunerSet
 from .errors import SCEditError
 from .formats import FORMATS, DetectedFormat
+from .publish import (
+    ADAPTER,
+    CONTROL_WEIGHTS,
+    NO_SETTINGS,
+    SETTINGS,
+    STYLE_SETTINGS,
+    STYLE_WEIGHTS,
+    settings_text,
+    write_adapter,
+)
 from .spec import HintSpec, TunerSpec
 from .tuner import SCTunerSet
 
-ADAPTER = "0_SwiftSCETuning"
+__all__ = ["ADAPTER", "write_published"]
 
 
 def write_published(tuners: SCTunerSet | CSCTunerSet, folder: Path) -> None:
-    """Write tuners as a published folder; it appears whole or not at all, and replaces one that is there.
+    """Write tuners as a published folder, in place of one that was written here before; see `write_adapter`.
 
-    Raises SCEditError for forms that the authors' layout has no place for, and if it cannot be written.
+    Raises SCEditError for forms that the authors' layout has no place for, for a folder that holds anything
+    else, and if it cannot be written.
     """
-    files = published_files(tuners)
-    mark = secrets.token_hex(4)
-    part, old = (folder.with_name(f"{folder.name}.{mark}.{end}") for end in ("part", "old"))
-    try:
-        for name, content in files.items():
-            target = part / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-        if folder.exists():
-            folder.replace(old)
-        part.replace(folder)
-    except OSError as error:
-        if old.exists() and not folder.exists():
-            old.replace(folder)
-        raise SCEditError(
-            f"'{folder.name}' could not be written to {folder.parent} ({error.strerror or error}); make room "
-            "or choose another place; nothing half written is left"
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    adapter, settings = _contents(tuners)
+    write_adapter(folder, adapter, settings)
 
 
-def published_files(tuners: SCTunerSet | CSCTunerSet) -> dict[str, bytes]:
-    """Contents of the files of a published folder, by their path in it."""
+def _contents(tuners: SCTunerSet | CSCTunerSet) -> tuple[dict[str, bytes], bytes | None]:
+    """The files of the adapter in a published folder, by name, and the settings beside it."""
     spec = tuners.spec
     if spec.op != "adapter":
         raise SCEditError(
@@ -65,18 +54,12 @@ def published_files(tuners: SCTunerSet | CSCTunerSet) -> dict[str, bytes]:
         )
     state = tuners.state_dict()
     if spec.hint is None:
-        return {
-            f"{ADAPTER}/adapter_config.json": _json(_style_config(spec)),
-            f"{ADAPTER}/adapter_model.safetensors": save(_renamed(state, "swift SC-Tuner", spec)),
-            "configuration.json": b"{}\n",
-        }
+        weights = save(_renamed(state, "swift SC-Tuner", spec))
+        return {STYLE_SETTINGS: settings_text(_style_config(spec)), STYLE_WEIGHTS: weights}, NO_SETTINGS
     config = _control_config(spec, spec.hint)
     buffer = io.BytesIO()  # through a buffer, because the archive would otherwise hold the file's name
     torch.save(_renamed(state, "scepter CSC-Tuner", spec), buffer)
-    return {
-        f"{ADAPTER}/configuration.json": _json({"CONTROL_MODEL": config}),
-        f"{ADAPTER}/pytorch_model.bin": buffer.getvalue(),
-    }
+    return {SETTINGS: settings_text({"CONTROL_MODEL": config}), CONTROL_WEIGHTS: buffer.getvalue()}, None
 
 
 def _renamed(state: Mapping[str, Tensor], layout: str, spec: TunerSpec) -> dict[str, Tensor]:
@@ -147,7 +130,3 @@ def _down_ratio(spec: TunerSpec) -> float:
         f"the authors' layout has one ratio for all ranks, this tuner's ranks are {dict(spec.ranks)}; save "
         "it in the SCEdit layout"
     )
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1) + "\n").encode()

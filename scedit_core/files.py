@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import secrets
-import struct
-import zipfile
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from .archives import read_pytorch
+from .durable import PART, write_whole
 from .errors import SCEditError, shown
+from .limits import MOST_HEADER, MOST_JSON, MOST_TENSORS_READ
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 
@@ -28,30 +28,7 @@ PUBLISHED_NAMES = (
     "pytorch_scedit_weights.safetensors",
 )
 
-# Reached through torch: scanners flag any import of pickle, and this is only the name of an error.
-_Refused = torch.serialization.pickle.UnpicklingError  # pyright: ignore[reportPrivateImportUsage]
-
 _OURS = "SCETuning"
-_MOST_JSON = 1_000_000  # the authors' settings have some 500 bytes
-
-# What torch.load raises for a torn file, by where it was torn: OSError and BadZipFile where the directory of
-# the zip is cut, struct.error and AssertionError in files older than the zip layout; MemoryError and
-# OverflowError where a length is damaged.
-_TORN_PICKLE = (
-    AssertionError,
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-)
 
 
 @dataclass(frozen=True)
@@ -72,7 +49,8 @@ def published_weights(folder: Path) -> list[Path]:
     """The weight files of SCEdit tuners in a folder as the authors publish or train them, one per adapter."""
     found = []
     for place in _places(folder):
-        file = next((place / name for name in PUBLISHED_NAMES if (place / name).is_file()), None)
+        # os.path.isfile, which unlike Path.is_file takes what lies in a locked folder for not there
+        file = next((place / name for name in PUBLISHED_NAMES if os.path.isfile(place / name)), None)
         if file is not None and _swift_type(place) == _OURS:
             found.append(file)
     return found
@@ -81,11 +59,12 @@ def published_weights(folder: Path) -> list[Path]:
 def _places(folder: Path) -> list[Path]:
     """A folder and those in it, where adapters may lie."""
     try:
-        return [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
+        inside = sorted(child for child in folder.iterdir() if child.is_dir())
     except OSError as error:
         raise SCEditError(
             f"the folder '{shown(folder.name)}' cannot be read ({error.strerror}); check its permissions"
         ) from error
+    return [folder, *(child for child in inside if child.suffix != PART)]
 
 
 def _swift_type(folder: Path) -> str:
@@ -103,7 +82,9 @@ def _chosen(folder: Path) -> tuple[Path, tuple[str, ...]]:
     """The tuner that a folder stands for, and what there is to say of the others in it."""
     found, others = published_weights(folder), _others(folder)
     if not found:
+        locked = [shown(place.name) for place in _places(folder) if not os.access(place, os.R_OK | os.X_OK)]
         rest = f"; it holds {others}, which no SCEdit node reads" if others else ""
+        rest += f"; {', '.join(locked[:3])} in it may not be read, check the permissions" if locked else ""
         raise SCEditError(
             f"'{shown(folder.name)}' is a folder without tuner weights; expected "
             f"{' or '.join(PUBLISHED_NAMES)} in it or in a folder inside it, such as 0_SwiftSCETuning; copy "
@@ -119,111 +100,92 @@ def _chosen(folder: Path) -> tuple[Path, tuple[str, ...]]:
     return found[0], tuple(notes)
 
 
-def read_tensors(path: Path) -> TensorFile:
-    """Read a weight file, or the one in a published folder, without running any code that it may hold."""
+def read_tensors(path: Path, *, mapped: bool = True) -> TensorFile:
+    """Read a weight file, or the one in a published folder, without running any code that it may hold.
+
+    Tensors of safetensors and of archives stay in the file until they are used: it is mapped into memory.
+    With `mapped` off they are copied, and the file may be written over. Raises SCEditError for what is no
+    whole weight file, and for what asks for more than `limits` allow before it is made.
+    """
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
         raise SCEditError(
             f"the name {shown(path.name)} is no text in UTF-8; rename the file or folder"
         ) from error
-    file, notes = _chosen(path) if path.is_dir() else (path, ())
-    if not file.is_file():
-        raise SCEditError(f"'{shown(path.name)}' is no file or folder; choose a tuner file that exists")
-    is_safetensors = file.suffix.lower() == ".safetensors"
-    tensors, metadata = _read_safetensors(file) if is_safetensors else (_read_pickle(file), {})
+    file, notes = _chosen(path) if os.path.isdir(path) else (path, ())
+    with _opened(file) as opened:
+        if file.suffix.lower() == ".safetensors":
+            tensors, metadata = _read_safetensors(opened, file)
+        else:
+            tensors, metadata = read_pytorch(opened, file), {}
+    if not mapped:
+        tensors = {key: tensor.clone() for key, tensor in tensors.items()}
     config = _read_json(file.parent / "configuration.json")
     return TensorFile(file, tensors, metadata, config, notes)
 
 
-def _read_safetensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors that stay in the file until they are used: it is mapped into memory."""
+def _opened(file: Path) -> BinaryIO:
+    """A plain file, open to be read; pipes and devices are none."""
     try:
-        with safe_open(file, framework="pt") as opened:
-            return {key: opened.get_tensor(key) for key in opened.keys()}, opened.metadata() or {}
+        if os.path.isfile(file):
+            return file.open("rb")
+        os.stat(file)
+    except PermissionError as error:
+        raise SCEditError(
+            f"'{shown(file.name)}' is locked: it may not be read; close the program that has it open, or "
+            "check its permissions"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise SCEditError(
+            f"'{shown(file.name)}' is no file or folder; choose a tuner file that exists"
+        ) from error
+    raise SCEditError(f"'{shown(file.name)}' is no file or folder; choose a tuner file that exists")
+
+
+def _read_safetensors(opened: BinaryIO, file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata, the header's size and their number looked at first."""
+    try:
+        size = int.from_bytes(opened.read(8), "little")
+        if size > MOST_HEADER:
+            raise SafetensorError(f"a header of {size} bytes, at most {MOST_HEADER} are read")
+        with safe_open(file, framework="pt") as found:
+            if len(found.keys()) > MOST_TENSORS_READ:
+                raise SafetensorError(f"{len(found.keys())} tensors, at most {MOST_TENSORS_READ} are read")
+            return {key: found.get_tensor(key) for key in found.keys()}, found.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise SCEditError(
-            f"'{shown(file.name)}' is no whole safetensors file ({shown(str(error))}); it may be truncated, "
+            f"'{shown(file.name)}' is no whole safetensors file ({shown(error)}); it may be truncated, "
             "get it again"
         ) from error
 
 
-def _read_pickle(file: Path) -> dict[str, Tensor]:
-    is_archive = _is_archive(file)
-    try:
-        is_plain = not is_archive or _is_stored(file)
-        # an archive stays in the file until it is used, the older kinds are read as a whole
-        loaded = is_plain and torch.load(file, map_location="cpu", weights_only=True, mmap=is_archive)
-    except _Refused as error:
-        raise SCEditError(
-            f"'{shown(file.name)}' was refused: it is truncated or holds more than tensors, which could run "
-            "code; get it from its author again, if possible as safetensors"
-        ) from error
-    except _TORN_PICKLE as error:
-        raise SCEditError(
-            f"'{shown(file.name)}' is no whole PyTorch weight file ({type(error).__name__}); it may be "
-            "truncated, get it again"
-        ) from error
-    if not is_plain:
-        raise SCEditError(
-            f"'{shown(file.name)}' was refused: it is a compressed archive or unpacks to more than its size, "
-            "which no weight file does; get it from its author again, if possible as safetensors"
-        )
-    if not isinstance(loaded, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in loaded.items()
-    ):
-        raise SCEditError(
-            f"'{shown(file.name)}' holds no plain dictionary of tensors; it is not an SCEdit tuner"
-        )
-    return loaded
-
-
-def _is_archive(file: Path) -> bool:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(4) == b"PK\x03\x04"
-    except PermissionError as error:
-        raise SCEditError(f"'{shown(file.name)}' cannot be read; check its permissions") from error
-
-
-def _is_stored(file: Path) -> bool:
-    """True for an archive that unpacks to no more than its own size; torch.save compresses nothing."""
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-    is_plain = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
-    return is_plain and sum(entry.file_size for entry in entries) <= file.stat().st_size
-
-
 def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
+    if not os.path.isfile(file):
         return {}
     try:
-        if file.stat().st_size > _MOST_JSON:
+        if file.stat().st_size > MOST_JSON:
             raise ValueError(f"{file.stat().st_size} bytes are no settings")
         settings = json.loads(file.read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise SCEditError(
+            f"'{file.name}' beside the tuner is locked: it may not be read; check its permissions"
+        ) from error
     except (ValueError, RecursionError, OSError) as error:
         raise SCEditError(
-            f"'{file.name}' beside the tuner is not JSON ({shown(str(error))}); get it again with its tuner"
+            f"'{file.name}' beside the tuner is not JSON ({shown(error)}); get it again with its tuner"
         ) from error
     return settings if isinstance(settings, dict) else {}
 
 
 def write_tensors(target: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, the same bytes for the same content; it appears whole or not at all."""
-    header, body = _serialized(tensors, metadata)
-    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(header)
-            file.write(body)
-        part.replace(target)
-    except OSError as error:
-        raise SCEditError(
-            f"'{target.name}' could not be written to {target.parent} ({error.strerror or error}); make room "
-            "or choose another place; nothing half written is left"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+    """Write a safetensors file, the same bytes for the same content, and the folders that it needs.
+
+    It appears whole or not at all and outlasts a power cut: its bytes are on the disk before it gets its name
+    and the name is on the disk when this returns (fsync of file and folder, the latter not on Windows).
+    Raises SCEditError if it cannot be written; then nothing of it is left.
+    """
+    write_whole(target, *_serialized(tensors, metadata))
 
 
 def _serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, memoryview]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from .errors import SCEditError
+from .limits import MOST_CHANNELS, MOST_KERNEL, MOST_RANK, MOST_STEM
 from .spec import HintSpec, TunerOp, TunerSpec
 from .unet import SkipLayout
 
@@ -35,7 +36,14 @@ def infer_spec(
 
 
 def _sizes(downs: Mapping[int, tuple[int, ...]]) -> tuple[dict[int, int], dict[int, int]]:
-    """Channels and ranks by block."""
+    """Channels and ranks by block. Raises SCEditError for more than any U-Net has or any tuner needs."""
+    for block, (rank, width, *_) in downs.items():
+        if width > MOST_CHANNELS or rank > MOST_RANK * width:
+            raise SCEditError(
+                f"has a tuner of rank {rank} for {width} channels at block {block}, at most {MOST_CHANNELS} "
+                f"channels and a rank of {MOST_RANK} times as many are read; choose a file trained with "
+                "SCEdit"
+            )
     channels = {block: shape[1] for block, shape in downs.items()}
     return channels, {block: shape[0] for block, shape in downs.items()}
 
@@ -103,6 +111,13 @@ def _check_hint(spec: HintSpec) -> None:
         raise SCEditError(
             f"its hint encoder reads {spec.stem[0]} channels and has dense convs of size {spec.kernel}, "
             "expected 3 (RGB) and an odd size; this is no SCEdit tuner, or a damaged one"
+        )
+    is_wide = any(width > most for width, most in zip(spec.stem, MOST_STEM, strict=True))
+    if is_wide or spec.kernel > MOST_KERNEL or max(spec.features) > MOST_CHANNELS:
+        raise SCEditError(
+            f"its hint encoder has a stem of widths {spec.stem}, dense convs of size {spec.kernel} and "
+            f"features of up to {max(spec.features)} channels; at most {MOST_STEM}, {MOST_KERNEL} and "
+            f"{MOST_CHANNELS} are read, since larger ones take more memory than a computer has"
         )
     lost = [block for block, stride in enumerate(spec.strides) if stride == 2 and block not in spec.dense]
     if lost:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 from PIL.Image import Resampling
@@ -18,6 +17,7 @@ from ..annotators.color import color
 from ..annotators.random_mask import random_mask
 from ..annotators.sketch import sketch
 from ..errors import SCEditError, shown
+from ..names import existing_parts, leads_out
 from .buckets import Crop, bucket_size
 from .captions import names, read_caption, with_trigger
 from .pictures import PICTURE_SUFFIXES, is_picture, load_picture, size_or_reason
@@ -109,20 +109,17 @@ def natural_order(name: str) -> tuple[int | str, ...]:
 
 def below(root: Path, name: str) -> Path:
     """The folder of this name below a root, with either slash. Raises SCEditError if it leads out."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    leads_out = any(
-        part in ("..", "/", "//") or PureWindowsPath(part).drive or "\0" in part for part in parts
-    )
-    if not parts or leads_out:
+    parts = existing_parts(name)
+    if not parts:
         raise SCEditError(
-            f"'{shown(name)}' is not the name of a folder below '{root.name}'; use a name such as 'hints'"
+            f"'{shown(name)}' is not the name of a folder below '{shown(root.name)}'; use a name such as "
+            "'hints'"
         )
     path = root.joinpath(*parts)
-    # realpath, since Path.resolve raises on links that go round in circles
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+    if leads_out(root, path):
         raise SCEditError(
-            f"'{shown(name)}' is a link that leads out of '{root.name}'; copy the folder, or name the place "
-            "that it leads to for 'scedit_datasets' in extra_model_paths.yaml"
+            f"'{shown(name)}' is a link that leads out of '{shown(root.name)}'; copy the folder, or name the "
+            "place that it leads to for 'scedit_datasets' in extra_model_paths.yaml"
         )
     return path
 

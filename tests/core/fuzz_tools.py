@@ -1,4 +1,4 @@
-"""Valid tuner files, changed at random: in their bytes, headers, keys and shapes."""
+"""Valid tuner files, changed at random: in their bytes, headers, keys, shapes and pickle operations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from io import BytesIO
 
 import torch
+from fuzz_pickles import pickle_files
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from make_corpus import joined, split, weights
@@ -154,4 +155,10 @@ def changed_tensors(draw: DrawFn) -> tuple[str, bytes]:
 
 def files() -> SearchStrategy[tuple[str, bytes]]:
     """Suffix and content of a changed file."""
-    return changed_bytes() | changed_headers() | changed_tensors()
+    return changed_bytes() | changed_headers() | changed_tensors() | changed_pickles()
+
+
+def changed_pickles() -> SearchStrategy[tuple[str, bytes]]:
+    """PyTorch files with changes in their pickle's operations and in their directory."""
+    archives, older = ({base: WHOLE[base, kind] for base in range(len(BASES))} for kind in ("bin", "pt"))
+    return pickle_files(archives, older)

@@ -170,7 +170,7 @@ def test_a_file_with_code_is_refused_and_its_code_is_not_run(kind, suffix, tmp_p
         (torch.ones(3), "holds no plain dictionary of tensors"),
         (None, "holds no plain dictionary of tensors"),
         ({**sc_weights(), "epoch": 3}, "holds no plain dictionary of tensors"),
-        ({0: torch.ones(3)}, "holds no plain dictionary of tensors"),
+        ({0: torch.ones(3)}, "was refused: it holds a key that is no text"),
         ({}, "not an SCEdit tuner"),
     ],
     ids=["nested", "list", "tensor", "none", "number", "number_key", "empty"],
@@ -274,8 +274,8 @@ DAMAGED = {
         SC | {f"{DOWN}.weight": WEIGHT.abs().to(torch.float8_e8m0fnu)},
         ["float8_e8m0fnu", "8, 16, 32 or 64 bits"],
     ),
-    "sparse": (SC | {f"{DOWN}.weight": WEIGHT.to_sparse()}, [f"{DOWN}.weight", "sparse"]),
-    "meta": (SC | {f"{DOWN}.weight": WEIGHT.to("meta")}, [f"{DOWN}.weight", "sparse or no numbers"]),
+    "sparse": (SC | {f"{DOWN}.weight": WEIGHT.to_sparse()}, ["torch._utils._rebuild_sparse_tensor"]),
+    "meta": (SC | {f"{DOWN}.weight": WEIGHT.to("meta")}, ["_rebuild_meta_tensor_no_storage"]),
 }
 
 

@@ -7,8 +7,10 @@ import pytest
 from fuzz_tools import files
 from hypothesis import given, settings
 from make_corpus import WRITERS
+from make_sizes import write_sizes
 from outcomes import outcome
 
+ALL = (*WRITERS, write_sizes)
 SECONDS = 10  # far above what any of them takes, far below a hang
 MEGABYTES = 400
 
@@ -20,11 +22,12 @@ LOADS = {
     "link out.safetensors",
     "linked folder",
     "parameter",
+    "strides without end",
 }
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch remarks on the odd tensors while they are made
-@pytest.mark.parametrize("writer", WRITERS, ids=[writer.__name__ for writer in WRITERS])
+@pytest.mark.parametrize("writer", ALL, ids=[writer.__name__ for writer in ALL])
 def test_every_file_of_the_corpus_loads_or_is_refused_in_one_sentence(writer, tmp_path):
     wrong, ends, before = {}, {}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name, path in writer(tmp_path):
