@@ -1,0 +1,84 @@
+"""What the sections of the GPU check share: the pack in a started ComfyUI, models, sampling, cleaning up."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import torch
+import workbench
+from host_start import Meter
+from torch import Tensor
+
+SIZES = {"sd15": 512, "sd21": 768, "sdxl": 1024}
+TINY = 64  # pixels
+
+
+class Bench:
+    """One ComfyUI with the pack in it. `tiny` shrinks models and pictures to what a CPU runs in no time."""
+
+    def __init__(self, models: Path, *, tiny: bool) -> None:
+        self.tiny = tiny
+        self.device = workbench.device()
+        self.pack = workbench.load_pack()
+        folder_paths = importlib.import_module("folder_paths")
+        folder_paths.models_dir = str(models)
+        self.pack.nodes.register_tuner_folder()
+        self.models = models / "scedit"
+        self.nodes = {node.define_schema().node_id: node for node in self.pack.nodes.NODES}
+        self.meter = Meter(self.device)
+
+    def unet(self, base: str) -> Mapping[str, Any]:
+        """Configuration of a base model's U-Net."""
+        full = workbench.UNETS[base]
+        return workbench.shrunk(full) if self.tiny else full
+
+    def size(self, base: str) -> int:
+        """Side of a picture in pixels."""
+        return TINY if self.tiny else SIZES[base]
+
+    def run(self, node: str, **inputs: Any) -> Any:
+        """First output of a node, executed as ComfyUI does."""
+        with torch.inference_mode():
+            return self.nodes[node].execute(**inputs).args[0]
+
+    def clean(self) -> None:
+        """Take everything off the device, and begin to measure anew."""
+        comfy.model_management.unload_all_models()
+        gc.collect()
+        comfy.model_management.cleanup_models_gc()
+        comfy.model_management.soft_empty_cache()
+        self.meter = Meter(self.device)
+
+
+def picture(size: int) -> Tensor:
+    """A random hint (1, H, W, 3)."""
+    return torch.rand(1, size, size, 3, generator=torch.Generator().manual_seed(1))
+
+
+def sample(
+    model: Any,
+    size: int,
+    steps: int = 1,
+    control: Any = None,
+    after_step: Callable[..., None] = lambda *_: None,
+) -> Tensor:
+    """Latents sampled by ComfyUI from fixed noise and prompts, cond and uncond in each step."""
+    draw = torch.Generator().manual_seed(7)
+    width = model.model.model_config.unet_config["context_dim"]
+    extra: dict[str, Any] = {"pooled_output": torch.randn(1, 1280, generator=draw)}
+    if control is not None:
+        extra |= {"control": control, "control_apply_to_uncond": False}
+    positive, negative = ([[torch.randn(1, 77, width, generator=draw), extra]] for _ in range(2))
+    noise = torch.randn(1, 4, size // 8, size // 8, generator=draw)
+    ways = {"callback": after_step, "disable_pbar": True, "seed": 1}
+    with torch.inference_mode():
+        made = comfy.sample.sample(
+            model, noise, steps, 4.0, "euler", "normal", positive, negative, torch.zeros_like(noise), **ways
+        )
+    return made.float().cpu()
