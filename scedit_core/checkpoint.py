@@ -73,13 +73,22 @@ def _read(place: Path, operations: Any) -> tuple[Checkpoint, SCTunerSet | CSCTun
         if base and any(base in name for name in spec.families):
             spec = replace(spec, base=base)
         tuners = build_tuners(spec, operations=operations, device=torch.device("meta"))
-        _check_keys(tuners.state_dict(), state_dict, detected)
+        _check_keys(_sized(tuners).state_dict(), state_dict, detected)
         _check_finite(raw.tensors)
     except SCEditError as error:
         raise SCEditError(f"'{shown(place.name)}': {error}") from error
     notes = (*raw.notes, *_notes(spec))
     name = detected.format.name
     return Checkpoint(spec, state_dict, name, raw.metadata, raw.path, raw.config, notes), tuners
+
+
+def _sized(tuners: SCTunerSet | CSCTunerSet) -> SCTunerSet | CSCTunerSet:
+    """These tuners, or the same of PyTorch's layers if a host's have no weights until they are filled.
+
+    ComfyUI's linear layers are so where it has dynamic VRAM, as on NVIDIA by default.
+    """
+    is_lazy = any(getattr(layer, "weight", layer) is None for layer in tuners.modules())
+    return build_tuners(tuners.spec, operations=Unset, device=torch.device("meta")) if is_lazy else tuners
 
 
 def build_tuners(

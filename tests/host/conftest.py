@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,9 +21,15 @@ collect_ignore_glob = [] if COMFYUI else ["test_*.py"]
 
 if COMFYUI:
     sys.path.insert(0, COMFYUI)
+    if find_spec("comfy_aimdo"):  # newer ComfyUIs; main.py does it before anything of ComfyUI is imported
+        import comfy_aimdo.control
+
+        comfy_aimdo.control.init()
     import comfy.cli_args
 
     comfy.cli_args.args.cpu = True
+    import comfy.memory_management
+    import comfy.model_patcher
     import folder_paths
     import utils.extra_config  # noqa: F401 - as main.py does: later nodes.py has comfy/utils.py answer to this name
     from host_tools import load, tiny_model
@@ -47,26 +54,41 @@ def nodes(pack: ModuleType) -> dict[str, Any]:
     return {node.define_schema().node_id: node for node in pack.nodes.NODES}
 
 
+@pytest.fixture(scope="session", params=["static", "dynamic"])
+def host_mode(request: pytest.FixtureRequest) -> Iterator[str]:
+    """How ComfyUI started: "dynamic" as on NVIDIA by default, with dynamic VRAM, "static" as elsewhere.
+
+    Dynamic is what main.py sets when it finds a card: layers have no weights until they are filled, files are
+    mapped by comfy-aimdo, and the patcher is ModelPatcherDynamic, which stands aside for the plain one where
+    the device is a CPU. So one thing is left that no CPU can run: weights paged in during a step.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "dynamic":
+            patch.setattr(comfy.memory_management, "aimdo_enabled", True)
+            patch.setattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcherDynamic)
+        yield request.param
+
+
 @pytest.fixture(scope="session")
-def model() -> Any:
+def model(host_mode: str) -> Any:
     """The golden U-Net with six skips as a MODEL. Shared: the pack never changes a MODEL it is given."""
     return tiny_model()
 
 
 @pytest.fixture(scope="session")
-def tuner(pack: ModuleType, nodes: dict[str, Any]) -> Any:
+def tuner(host_mode: str, nodes: dict[str, Any]) -> Any:
     """An SC-Tuner for the golden U-Net."""
     return load(nodes, "SCEditLoadSCTuner", "sc_full")
 
 
 @pytest.fixture(scope="session")
-def control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
+def control(host_mode: str, nodes: dict[str, Any]) -> Any:
     """A CSC-Tuner for the golden U-Net."""
     return load(nodes, "SCEditLoadCSCTuner", "csc_k1")
 
 
 @pytest.fixture(scope="session")
-def other_control(pack: ModuleType, nodes: dict[str, Any]) -> Any:
+def other_control(host_mode: str, nodes: dict[str, Any]) -> Any:
     """Another CSC-Tuner for the golden U-Net."""
     return load(nodes, "SCEditLoadCSCTuner", "csc_s07")
 
@@ -99,20 +121,24 @@ def photo(server: Any) -> str:
 
 @pytest.fixture
 def output(tmp_path: Path, pack: Any) -> Iterator[Path]:
-    """Output folder of this test."""
+    """Output folder of this test; what it saves among the tuners is gone after it."""
     before = folder_paths.get_output_directory()
     folder_paths.set_output_directory(str(tmp_path / "output"))
+    tuners = Path(folder_paths.models_dir, "scedit")
+    there = set(tuners.rglob("*"))
     yield tmp_path / "output"
     folder_paths.set_output_directory(before)
+    for path in sorted(set(tuners.rglob("*")) - there, reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 @pytest.fixture
-def sc(nodes: dict[str, Any]) -> Any:
+def sc(host_mode: str, nodes: dict[str, Any]) -> Any:
     """The node that trains styles."""
     return nodes["SCEditTrainSCTuner"]
 
 
 @pytest.fixture
-def csc(nodes: dict[str, Any]) -> Any:
+def csc(host_mode: str, nodes: dict[str, Any]) -> Any:
     """The node that trains controls."""
     return nodes["SCEditTrainCSCTuner"]

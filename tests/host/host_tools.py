@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.latent_formats
+import comfy.memory_management
 import comfy.model_base
 import comfy.model_patcher
 import comfy.sample
 import comfy.supported_models_base
+import pytest
 import torch
 from safetensors.torch import load_file
 from support import GOLDEN
@@ -30,6 +33,21 @@ def tiny_model(unet: str = "sd15_6skip", dtype: torch.dtype = torch.float32) -> 
     model.diffusion_model.load_state_dict({key: value.to(dtype) for key, value in weights.items()})
     cpu = torch.device("cpu")
     return comfy.model_patcher.CoreModelPatcher(model, cpu, cpu)
+
+
+def drawn(
+    make: Callable[[], torch.nn.Module], draw: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.nn.Module:
+    """A network that `make` builds, as the host's mode has its layers, with each of its weights drawn.
+
+    Where layers have no weights until they are filled, their sizes are those of a twin that has them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comfy.memory_management, "aimdo_enabled", False)
+        sizes = make().state_dict()
+    network = make()
+    network.load_state_dict({key: draw(value) for key, value in sizes.items()})
+    return network
 
 
 def load(nodes: dict[str, Any], node: str, tuner: str) -> Any:

@@ -10,7 +10,7 @@ from comfy_extras.nodes_freelunch import FreeU_V2
 from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_sag import SelfAttentionGuidance
-from host_tools import picture, run, sample
+from host_tools import drawn, picture, run, sample
 from support import GOLDEN
 
 import nodes as comfy_nodes
@@ -59,11 +59,10 @@ def small_controlnet():
     config = dict(GOLDEN.index["unets"]["sd15_6skip"]["comfyui_unet_config"])
     for unused in ("out_channels", "transformer_depth_output"):
         config.pop(unused)
-    network = comfy.cldm.cldm.ControlNet(**config, hint_channels=3, operations=comfy.ops.manual_cast)
     generator = torch.Generator().manual_seed(3)
-    state = network.state_dict()
-    network.load_state_dict(
-        {key: torch.randn(value.shape, generator=generator) * 0.05 for key, value in state.items()}
+    network = drawn(
+        lambda: comfy.cldm.cldm.ControlNet(**config, hint_channels=3, operations=comfy.ops.manual_cast),
+        lambda weights: torch.randn(weights.shape, generator=generator) * 0.05,
     )
     cpu = torch.device("cpu")
     return comfy.controlnet.ControlNet(network, load_device=cpu, manual_cast_dtype=None)

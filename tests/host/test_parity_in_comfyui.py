@@ -53,7 +53,7 @@ def predict(model, inputs):
 
 
 @pytest.fixture(scope="module")
-def models():
+def models(host_mode):
     """MODELs around the golden U-Nets that the cases use."""
     return {name: tiny_model(name) for name in {case["unet"] for case in CASES}}
 

@@ -11,6 +11,7 @@ import comfy.supported_models_base
 import pytest
 import torch
 from comfy.model_base import ModelType
+from host_tools import drawn
 
 UNET = {
     "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1],
@@ -33,8 +34,10 @@ def random_model(kind: type, model_type: ModelType, **unet: Any) -> Any:
     config = Config({**UNET, **unet})
     torch.manual_seed(0)
     model = kind(config, model_type=model_type, device="cpu")
-    for weights in model.diffusion_model.parameters():
-        torch.nn.init.normal_(weights, std=0.5 / max(1, weights[0].numel()) ** 0.5)
+    model.diffusion_model = drawn(
+        lambda: kind(config, model_type=model_type, device="cpu").diffusion_model,
+        lambda x: torch.randn(x.shape) * 0.5 / max(1, x[0].numel()) ** 0.5,
+    )
     cpu = torch.device("cpu")
     return comfy.model_patcher.CoreModelPatcher(model, cpu, cpu)
 
@@ -52,7 +55,7 @@ def caption(**extra: Any) -> list[Any]:
     ],
     ids=["eps", "v"],
 )
-def test_the_loss_is_that_of_the_networks_output(model_type, target, pack):
+def test_the_loss_is_that_of_the_networks_output(model_type, target, pack, host_mode):
     training, host_model = pack.scedit_core.training, pack.nodes.host_model
     model = random_model(comfy.model_base.BaseModel, model_type)
     batch = training.Batch(torch.randn(3, 4, 8, 8), (caption(),) * 3, ())
@@ -84,7 +87,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_each_kind_of_model_trains_a_style_and_a_control(name, nodes, pack, tmp_path, monkeypatch):
+def test_each_kind_of_model_trains_a_style_and_a_control(name, nodes, host_mode, tmp_path, monkeypatch):
     import folder_paths
 
     monkeypatch.setattr(folder_paths, "output_directory", str(tmp_path))
