@@ -33,10 +33,12 @@ class Bench:
         self.nodes = {node.define_schema().node_id: node for node in self.pack.nodes.NODES}
         self.meter = Meter(self.device)
 
-    def unet(self, base: str) -> Mapping[str, Any]:
-        """Configuration of a base model's U-Net."""
+    def unet(self, base: str, *, whole: bool = False) -> Mapping[str, Any]:
+        """Configuration of a base model's U-Net; `whole` keeps all of its blocks, however tiny it is."""
         full = workbench.UNETS[base]
-        return workbench.shrunk(full) if self.tiny else full
+        if not self.tiny:
+            return full
+        return workbench.shrunk(full) if whole else workbench.smallest(full)
 
     def size(self, base: str) -> int:
         """Side of a picture in pixels."""
@@ -47,11 +49,19 @@ class Bench:
         with torch.inference_mode():
             return self.nodes[node].execute(**inputs).args[0]
 
+    def keep_only(self, model: Any) -> None:
+        """Take everything but this MODEL's own weights off the device."""
+        gc.collect()
+        management = comfy.model_management
+        loaded = management.current_loaded_models
+        keep = [one for one in loaded if one.model is not None and one.model.model is model.model]
+        management.free_memory(1e30, self.device, keep_loaded=keep)
+
     def clean(self) -> None:
         """Take everything off the device, and begin to measure anew."""
-        comfy.model_management.unload_all_models()
-        gc.collect()
+        gc.collect()  # first what nobody needs any more: it does not have to be brought back to main memory
         comfy.model_management.cleanup_models_gc()
+        comfy.model_management.unload_all_models()
         comfy.model_management.soft_empty_cache()
         self.meter = Meter(self.device)
 

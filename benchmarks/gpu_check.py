@@ -18,8 +18,9 @@ does, one with dynamic VRAM, which is how it starts on NVIDIA, one with the stat
               and a LoRA of rank 64; "cheap" and "all" are the node's memory settings "less" and "least"
   compiled    the steps again, through ComfyUI's Torch Compile, with the compiler's graphs and breaks
 
-Checks come first. When `--budget` seconds are over, what is left is listed as not run. Prints one table,
-writes it as JSON, and ends with status 1 if something failed or a check was not run.
+Checks come first. When `--budget` seconds are over, what is left is listed as not run. Prints its rows on the
+error stream as they come, then one table, writes it as JSON, and ends with status 1 if something failed or a
+check was not run.
 
 Without a card the same path runs on the CPU with U-Nets a tenth as wide, small pictures and a backend that
 compiles nothing; in place of dynamic VRAM, which a CPU does not have, there are its lazy layers
@@ -35,6 +36,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,9 @@ def main() -> int:
 
     def take(row: Row) -> None:
         rows.append(row)
-        print(row.line(), flush=True)
+        print(row.line(), file=sys.stderr, flush=True)
 
-    print(HEADING, flush=True)
+    print(HEADING, file=sys.stderr, flush=True)
     begun = [Process(patcher, device, take, facts) for patcher in arguments.patchers]
     try:
         work_through(begun, chosen(arguments.sections), lambda: begin + arguments.budget - time.monotonic())
@@ -76,7 +78,7 @@ def main() -> int:
 
 
 def has_card() -> bool:
-    """True on a machine with an NVIDIA driver; asked without torch, which ComfyUI's start has to come before."""
+    """True on a machine with an NVIDIA driver; torch is not asked, ComfyUI wants to start before it."""
     return bool(
         shutil.which("nvidia-smi") or ctypes.util.find_library("cuda") or os.path.exists("/dev/nvidia0")
     )
@@ -90,16 +92,16 @@ def chosen(names: Sequence[str] | None) -> list[Section]:
 def work_through(
     processes: Sequence[Process], sections: Sequence[Section], left: Callable[[], float]
 ) -> None:
-    """Run all sections in each process, as long as there is time."""
+    """Run all sections in each process, as long as there is time; only what is not timed at the same time."""
     for section in sections:
-        for process in processes:
-            process.run(section, left())
+        with ThreadPoolExecutor(len(processes) if section.is_check else 1) as pool:
+            list(pool.map(lambda process, section=section: process.run(section, left()), processes))
 
 
 def conclude(rows: Sequence[Row], facts: Mapping[str, Any], path: Path | None) -> int:
-    """The table once more, whole, and the exit status."""
+    """Print and write the table; the exit status."""
     failed = has_failed(rows, {"start", *(section.name for section in CHECKS)})
-    print("\n" + ", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(", ".join(f"{name} {value}" for name, value in facts.items() if name != "spent"))
     print(HEADING)
     for row in sorted(rows, key=lambda row: PATCHERS.index(row.patcher)):
         print(row.line())

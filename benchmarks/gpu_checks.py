@@ -10,7 +10,7 @@ import published_files
 import torch
 import workbench
 from gpu_bench import Bench, picture, sample
-from gpu_parity import golden_model, use_golden_tuners
+from gpu_parity import golden_model, support, use_golden_tuners
 from gpu_rows import Failure, Report
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from torch import Tensor
 def loading(bench: Bench, report: Report, base: str) -> None:
     """Every layout in which the authors' tools wrote files for this base: written, loaded, applied, run."""
     size = bench.size(base)
-    model = workbench.unet_model(bench.unet(base), torch.float16)
+    model = workbench.unet_model(bench.unet(base, whole=True), torch.float16)
     plain = sample(model, size)
     report.check("U-Net alone, twice", lambda: _same(sample(model, size), plain))
     for layout in published_files.LAYOUTS[base]:
@@ -48,23 +48,23 @@ def exactness(bench: Bench, report: Report, _base: str) -> None:
     """What has no effect gives the base model's latents bit for bit, and a run can be repeated."""
     use_golden_tuners()
     model = golden_model("sd15_6skip", torch.float16)
-    plain = sample(model, 128, 2)
-    report.check("U-Net alone, twice", lambda: _same(sample(model, 128, 2), plain))
-    style = bench.run("SCEditLoadSCTuner", tuner_name="sc_full")
-    control = bench.run("SCEditLoadCSCTuner", tuner_name="csc_k1")
-    image, dark = picture(128), torch.zeros(1, 128, 128)
+    plain = sample(model, 64, 2)
+    report.check("U-Net alone, twice", lambda: _same(sample(model, 64, 2), plain))
+    style = bench.run("SCEditLoadSCTuner", tuner_name=support.GOLDEN.tuner("sc_full").name)
+    control = bench.run("SCEditLoadCSCTuner", tuner_name=support.GOLDEN.tuner("csc_k1").name)
+    image, dark = picture(64), torch.zeros(1, 64, 64)
 
     def applied(strength: float, mask: Tensor | None = None) -> Any:
         one = bench.run("SCEditApplySCTuner", model=model, tuner=style, strength=strength, mask=mask)
         inputs = {"model": one, "control": control, "image": image, "strength": strength, "mask": mask}
         return bench.run("SCEditApplyCSCTuner", **inputs)
 
-    report.check("strength 0", lambda: _same(sample(applied(0.0), 128, 2), plain))
-    report.check("black mask", lambda: _same(sample(applied(1.0, dark), 128, 2), plain))
-    edited = sample(applied(1.0), 128, 2)
+    report.check("strength 0", lambda: _same(sample(applied(0.0), 64, 2), plain))
+    report.check("black mask", lambda: _same(sample(applied(1.0, dark), 64, 2), plain))
+    edited = sample(applied(1.0), 64, 2)
     report.check("style and control act", lambda: f"change the latents by {_change(edited, plain):.3f}")
-    report.check("style and control, twice", lambda: _same(sample(applied(1.0), 128, 2), edited))
-    report.check("U-Net alone, after them", lambda: _same(sample(model, 128, 2), plain))
+    report.check("style and control, twice", lambda: _same(sample(applied(1.0), 64, 2), edited))
+    report.check("U-Net alone, after them", lambda: _same(sample(model, 64, 2), plain))
 
 
 def training(bench: Bench, report: Report, _base: str) -> None:
@@ -81,16 +81,16 @@ def _train(bench: Bench, model: Any, kind: tuple[str, str], reference: dict[str,
     node, memory = kind
     draw = torch.Generator().manual_seed(3)
     with torch.inference_mode():  # as the nodes before it make them
-        latents = [{"samples": torch.randn(1, 4, 16, 16, generator=draw)} for _ in range(2)]
+        latents = [{"samples": torch.randn(1, 4, 8, 8, generator=draw)} for _ in range(2)]
         captions = [[[torch.randn(1, 7, 32, generator=draw), {}]] for _ in range(2)]
         widgets: dict[str, Any] = {
-            "name": f"{node}_{memory}".replace(" ", "_"), "steps": 3, "batch_size": 2, "accumulation": 1,
+            "name": f"{node}_{memory}".replace(" ", "_"), "steps": 2, "batch_size": 2, "accumulation": 1,
             "learning_rate": 1e-3, "seed": 0, "tuner_op": "adapter", "ratio": 1.0, "memory": memory,
         }  # fmt: skip
         inputs = {"model": [model], "latents": latents, "positive": captions}
         if node == "SCEditTrainCSCTuner":
-            widgets |= {"kernel": 1}
-            inputs["hints"] = {"hint0": [picture(128) for _ in latents]}
+            widgets |= {"kernel": 1, "stem_ratio": 0.5, "hint_channels": 16}
+            inputs["hints"] = {"hint0": [picture(64) for _ in latents]}
         start = bench.meter.now()
         made = bench.nodes[node].execute(**inputs, **{name: [value] for name, value in widgets.items()})
         seconds = bench.meter.now() - start
@@ -99,12 +99,12 @@ def _train(bench: Bench, model: Any, kind: tuple[str, str], reference: dict[str,
     if not learnt or not all(bool(torch.isfinite(weights).all()) for weights in learnt):
         raise Failure("the trained weights are not finite")
     if not any(bool(weights.any()) for weights in learnt):
-        raise Failure("three steps have not moved the weights")
+        raise Failure("two steps have not moved the weights")
     first = reference.setdefault(node, learnt)
     apart = max(float((a - b).abs().max()) for a, b in zip(learnt, first, strict=True))
-    if apart > 1e-3:  # of weights that have moved by up to three times the learning rate
+    if apart > 5e-4:  # of weights that have moved by up to twice the learning rate
         raise Failure(f"weights are {apart:.1e} apart from those learnt at full speed")
-    return f"3 steps in {seconds:.1f} s, weights {apart:.1e} apart from those at full speed"
+    return f"2 steps in {seconds:.1f} s, weights {apart:.1e} apart from those at full speed"
 
 
 def _same(made: Tensor, wanted: Tensor) -> str:

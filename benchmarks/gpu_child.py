@@ -1,4 +1,4 @@
-"""A process of the GPU check: one ComfyUI, started with dynamic VRAM or without, that runs sections on demand.
+"""A process of the GPU check: one ComfyUI, with dynamic VRAM or without, that runs sections on demand.
 
 It reads names of sections from its input, a line each, and writes JSON, a line each: rows, and which section
 is done. What ComfyUI and others print goes to the error stream.

@@ -23,10 +23,12 @@ sys.path.append(str(workbench.REPOSITORY / "tests"))
 support = importlib.import_module("support")
 
 # Largest error of a U-Net's output or of an edited skip, relative to its norm, against the authors' float32
-# values from a CPU. fp32: other kernels sum in another order (and the authors' normalisation has another
-# epsilon). TF32, which PyTorch lets convolutions use on cards, keeps 10 bits of a factor, as fp16 does, and
-# bf16 7: a rounding is 2^-11 and 2^-8, and some 40 layers add theirs up, in part by chance.
-TOLERANCES = {"fp32": 2e-5, "fp32, TF32 convs": 5e-3, "fp16": 5e-3, "bf16": 4e-2}
+# values from a CPU. fp32: other kernels sum in another order (3e-6 on a CPU, with another PyTorch). fp16
+# keeps 10 bits behind the point, and so does TF32, which PyTorch lets convolutions use on cards; bf16 keeps
+# 7. A rounding is 2^-11 or 2^-8 of a number, and those of some 40 layers add up, in part by chance: to 3e-3
+# and 2e-2 on a CPU. Tolerances are three times these, since kernels differ; a wrong mask, row or formula is
+# off by 1e-1 and more.
+TOLERANCES = {"fp32": 1e-4, "fp32, TF32 convs": 8e-3, "fp16": 8e-3, "bf16": 6e-2}
 _DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -66,7 +68,7 @@ def parity(bench: Bench, report: Report, _base: str) -> None:
 
 
 def _compare(bench: Bench, dtype: torch.dtype, tolerance: float) -> str:
-    cases = support.GOLDEN.cases()
+    cases = support.GOLDEN.cases()[:: 4 if bench.tiny else 1]
     models = {name: golden_model(name, dtype) for name in {case["unet"] for case in cases}}
     errors = {case["name"]: _error(bench, models[case["unet"]], case, dtype) for case in cases}
     worst = max(errors, key=lambda name: errors[name] if errors[name] == errors[name] else torch.inf)

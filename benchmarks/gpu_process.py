@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,12 @@ class Process:
         if not self._is_ready or self._child is None:
             self._tell(section.name, "not run", "there is no ComfyUI to run it in")
             return
+        began = time.monotonic()
         self._child.stdin.write(section.name + "\n")
         self._child.stdin.flush()
-        self._wait(section.name, left)
+        self._wait(section.name, min(left, section.most), hangs=section.most <= left)
+        spent = self._facts.setdefault("spent", {})
+        spent[f"{self.patcher} {section.name}"] = round(time.monotonic() - began, 1)
 
     def end(self) -> None:
         """End the child; it holds nothing that has to be put away."""
@@ -73,16 +77,14 @@ class Process:
         self._lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_read, args=(self._child, self._lines), daemon=True).start()
 
-    def _wait(self, name: str, seconds: float) -> None:
-        """Take rows until a section is done, the child has died, or the time is over."""
-        import time
-
+    def _wait(self, name: str, seconds: float, *, hangs: bool = True) -> None:
+        """Take rows until a section is done, the child has died, or the time is over (a failure where it hangs)."""
         end = time.monotonic() + seconds
         while True:
             try:
                 line = self._lines.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
-                self._tell(name, "FAILED" if name == START else "not run", f"not done after {seconds:.0f} s")
+                self._tell(name, "FAILED" if hangs else "not run", f"not done after {seconds:.0f} s")
                 self.end()
                 return
             if line is None:

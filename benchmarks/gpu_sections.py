@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Section:
     """A part of the check: `run` is 'module:function', called with the bench, the report and `base`.
 
-    `least` is how many seconds have to be left for it to be worth beginning on a card.
+    `least` is how many seconds have to be left for it to be worth beginning on a card, `most` after how many
+    it is taken to hang.
     """
 
     name: str
@@ -17,6 +18,7 @@ class Section:
     base: str
     least: float
     is_check: bool = False
+    most: float = 60
 
 
 CHECKS = (
@@ -31,7 +33,7 @@ COSTS = (
     Section("step sd15", "gpu_costs:steps", "sd15", 5),
     Section("train sd15", "gpu_training:costs", "sd15", 8),
     Section("step sdxl", "gpu_costs:steps", "sdxl", 10),
-    Section("compiled sd15", "gpu_costs:compiled", "sd15", 20),
+    Section("compiled sd15", "gpu_costs:compiled", "sd15", 20, most=150),
     Section("train sdxl", "gpu_training:costs", "sdxl", 20),
-    Section("compiled sdxl", "gpu_costs:compiled", "sdxl", 30),
+    Section("compiled sdxl", "gpu_costs:compiled", "sdxl", 30, most=200),
 )

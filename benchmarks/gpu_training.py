@@ -14,7 +14,7 @@ from training_cost import Cost, Method, step
 from workbench import comfy
 
 STEPS = 6
-TINY_STEPS = 2
+TINY_STEPS = 1
 FULL = "full tuning"
 
 

@@ -60,7 +60,7 @@ def start(device: Device, patcher: Patcher = "dynamic") -> str:
     atexit.register(shutil.rmtree, base, ignore_errors=True)
     flags = ["--disable-all-custom-nodes", "--base-directory", base]
     if device == "cpu":
-        flags.append("--cpu")
+        flags += ["--cpu", "--use-pytorch-cross-attention"]  # which is what it uses on cards
     elif patcher == "static":
         flags.append("--disable-dynamic-vram")
     given, sys.argv = sys.argv, ["main.py", *flags]

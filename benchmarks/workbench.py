@@ -91,7 +91,7 @@ def random_state(
     """
     pool = torch.randn(_POOL, generator=torch.Generator().manual_seed(seed)).to(dtype)
     state, begin = {}, 0
-    for key, shape in shapes.items():
+    for key, shape in sorted(shapes.items()):
         size = torch.Size(shape)
         if len(size) < 2 and key.endswith("weight"):
             state[key] = torch.ones(size, dtype=dtype)
@@ -136,11 +136,17 @@ def held(module: nn.Module, *, disable_dynamic: bool = False) -> Any:
 
 
 def shrunk(unet: Mapping[str, Any]) -> dict[str, Any]:
-    """The same U-Net a tenth as wide, to see on a CPU that things run."""
+    """The same U-Net a tenth as wide, to see on a CPU that things run; it has as many blocks."""
     tenth = {**unet, "model_channels": unet["model_channels"] // 10, "context_dim": unet["context_dim"] // 16}
     depths = ("transformer_depth", "transformer_depth_output")
     tenth |= {key: [min(depth, 1) for depth in unet[key]] for key in depths} | {"transformer_depth_middle": 1}
     return tenth | ({"num_head_channels": 8} if "num_head_channels" in unet else {})
+
+
+def smallest(unet: Mapping[str, Any]) -> dict[str, Any]:
+    """A U-Net of the family a tenth as wide with four skips in two levels."""
+    few = {"num_res_blocks": [1, 1], "channel_mult": [1, 2], "transformer_depth": [0, 1]}
+    return {**shrunk(unet), **few, "transformer_depth_output": [0, 0, 1, 1]}
 
 
 def sd15_model() -> Any:
