@@ -78,7 +78,7 @@ class Process:
         threading.Thread(target=_read, args=(self._child, self._lines), daemon=True).start()
 
     def _wait(self, name: str, seconds: float, *, hangs: bool = True) -> None:
-        """Take rows until a section is done, the child has died, or the time is over (a failure where it hangs)."""
+        """Take rows until a section is done, the child has died, or the time is over."""
         end = time.monotonic() + seconds
         while True:
             try:
