@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ class Process:
             self._tell(section.name, "not run", "there is no ComfyUI to run it in")
             return
         began = time.monotonic()
-        self._child.stdin.write(section.name + "\n")
-        self._child.stdin.flush()
+        with suppress(OSError):  # if it has died, its output ends too, and that is what is told
+            self._child.stdin.write(section.name + "\n")
+            self._child.stdin.flush()
         self._wait(section.name, min(left, section.most), hangs=section.most <= left)
         spent = self._facts.setdefault("spent", {})
         spent[f"{self.patcher} {section.name}"] = round(time.monotonic() - began, 1)
@@ -60,7 +62,8 @@ class Process:
         """End the child; it holds nothing that has to be put away."""
         if self._child is not None:
             self._child.kill()
-            self._child.wait()
+            with suppress(subprocess.TimeoutExpired):  # a driver that hangs may keep it
+                self._child.wait(10)
             self._errors.close()
         self._child, self._is_ready = None, False
 
@@ -104,7 +107,7 @@ class Process:
         return message.get("done")
 
     def _last_words(self) -> str:
-        status = self._child.wait() if self._child else 0
+        status = self._child.wait(10) if self._child else 0
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors.read().splitlines() if line.strip()]
         return f"status {status}, {lines[-1][:200] if lines else 'without a word'}"

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -68,6 +69,7 @@ class ComfyServer:
 
     base: where models, input, output, user settings and the copies of our packs go.
     models: a further models folder, for a base directory that shares another one's models.
+    flags: further options of ComfyUI's; none lets it use a card.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class ComfyServer:
         models: Path | None = None,
         port: int | None = None,
         python: str = sys.executable,
+        flags: Sequence[str] = ("--cpu",),
     ) -> None:
         self.comfyui = comfyui.resolve()
         self.base = base.resolve()
@@ -85,6 +88,7 @@ class ComfyServer:
         self.port = port
         self.log_file = self.base / "server.log"
         self._python = python
+        self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
         # A proxy set for the web must not get to see requests to this machine.
         self._http: OpenerDirector = build_opener(ProxyHandler({}))
@@ -183,7 +187,7 @@ class ComfyServer:
         return json.loads(answer)["name"]
 
     def _command(self) -> list[str]:
-        command = [self._python, str(self.comfyui / "main.py"), "--cpu"]
+        command = [self._python, str(self.comfyui / "main.py"), *self._flags]
         command += ["--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--base-directory", str(self.base)]
         # The default database lies in ComfyUI's own folder, which stays as it is.
