@@ -25,7 +25,7 @@ import torch
 from host_start import Meter, add_device_option
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from workbench import UNET_SD15, comfy, control_network, load_pack, randomize, unet_model
+from workbench import UNET_SD15, comfy, control_network, load_pack, moved, randomize, unet_model
 from workbench import device as host_device
 
 host_attention = comfy.ldm.modules.attention
@@ -110,7 +110,7 @@ class Cost:
         self.config, self.device = unet, device
         # outside of the host's memory management, which would have weights come and go
         model = unet_model(unet, dtype, disable_dynamic=True).model
-        self.unet = model.diffusion_model.requires_grad_(False).to(device)
+        self.unet = moved(model.diffusion_model, device).requires_grad_(False)
         fuse_attention(self.unet)
         self.inputs = {
             "x": torch.randn(1, 4, size // 8, size // 8, device=device, dtype=dtype),
@@ -138,7 +138,8 @@ class Cost:
 
     def control(self) -> Method:
         """ComfyUI's ControlNet beside the frozen U-Net."""
-        network = control_network(self.config, torch.float32, comfy.ops.disable_weight_init).to(self.device)
+        network = control_network(self.config, torch.float32, comfy.ops.disable_weight_init)
+        moved(network, self.device)
         fuse_attention(network)
 
         def predict(options: dict[str, Any]) -> Tensor:
