@@ -42,7 +42,7 @@ from typing import Any
 
 from gpu_process import Process
 from gpu_rows import HEADING, Row, has_failed, write_json
-from gpu_sections import CHECKS, COSTS, Section
+from gpu_sections import CHECKS, COSTS
 from host_start import find_comfyui
 
 PATCHERS = ("dynamic", "static")
@@ -56,7 +56,9 @@ def main() -> int:
     parser.add_argument(
         "--device", choices=("cpu", "cuda"), default=None, help="default: a card if there is one"
     )
-    parser.add_argument("--sections", nargs="+", help="only sections that begin so, as 'load' or 'step sdxl'")
+    parser.add_argument(
+        "--sections", nargs="+", default=(), help="only those that begin so, as 'load' or 'static step sdxl'"
+    )
     parser.add_argument("--patchers", nargs="+", choices=PATCHERS, default=PATCHERS)
     arguments = parser.parse_args()
     find_comfyui()
@@ -70,7 +72,7 @@ def main() -> int:
     print(HEADING, file=sys.stderr, flush=True)
     begun = [Process(patcher, device, take, facts) for patcher in arguments.patchers]
     try:
-        work_through(begun, chosen(arguments.sections), lambda: begin + arguments.budget - time.monotonic())
+        work_through(begun, arguments.sections, lambda: begin + arguments.budget - time.monotonic())
     finally:
         for process in begun:
             process.end()
@@ -84,18 +86,18 @@ def has_card() -> bool:
     )
 
 
-def chosen(names: Sequence[str] | None) -> list[Section]:
-    """The sections that begin with one of these names; all if there are none."""
-    return [s for s in (*CHECKS, *COSTS) if not names or any(s.name.startswith(name) for name in names)]
+def work_through(processes: Sequence[Process], names: Sequence[str], left: Callable[[], float]) -> None:
+    """Run the sections in each process, as long as there is time; only what is not timed at the same time."""
+    for section in (*CHECKS, *COSTS):
+        asked = [process for process in processes if is_asked_for(process.patcher, section.name, names)]
+        with ThreadPoolExecutor(max(1, len(asked) if section.is_check else 1)) as pool:
+            list(pool.map(lambda process, section=section: process.run(section, left()), asked))
 
 
-def work_through(
-    processes: Sequence[Process], sections: Sequence[Section], left: Callable[[], float]
-) -> None:
-    """Run all sections in each process, as long as there is time; only what is not timed at the same time."""
-    for section in sections:
-        with ThreadPoolExecutor(len(processes) if section.is_check else 1) as pool:
-            list(pool.map(lambda process, section=section: process.run(section, left()), processes))
+def is_asked_for(patcher: str, section: str, names: Sequence[str]) -> bool:
+    """True if a section begins with one of these names, with or without its patcher; or if there are none."""
+    titles = (section, f"{patcher} {section}")
+    return not names or any(title.startswith(name) for title in titles for name in names)
 
 
 def conclude(rows: Sequence[Row], facts: Mapping[str, Any], path: Path | None) -> int:

@@ -34,19 +34,20 @@ class Process:
         self._facts = facts
         self._starts = 0
         self._child: subprocess.Popen[str] | None = None
-        self._is_ready = False
+        self._is_ready: bool | None = None  # None until its ComfyUI has started or failed to
         self._begin()
 
     def run(self, section: Section, left: float) -> None:
         """Have a section run within the seconds that are left; whatever happens ends in a row."""
-        least = section.least if self._device == "cuda" else 1.0
+        is_card = self._device == "cuda"  # a CPU may take as long as it likes
+        least, most = (section.least, section.most) if is_card else (1.0, left)
         if left < least:
             self._tell(section.name, "not run", f"{max(0.0, left):.0f} s left, it takes {least:.0f} or more")
             return
         if self._child is None and self._starts < _STARTS:
             self._begin()
-        if not self._is_ready:
-            self._wait(START, min(left, _START_SECONDS))
+        if self._child is not None and self._is_ready is None:
+            self._wait(START, min(left, _START_SECONDS) if is_card else left)
         if not self._is_ready or self._child is None:
             self._tell(section.name, "not run", "there is no ComfyUI to run it in")
             return
@@ -54,7 +55,7 @@ class Process:
         with suppress(OSError):  # if it has died, its output ends too, and that is what is told
             self._child.stdin.write(section.name + "\n")
             self._child.stdin.flush()
-        self._wait(section.name, min(left, section.most), hangs=section.most <= left)
+        self._wait(section.name, min(left, most), hangs=most < left)
         spent = self._facts.setdefault("spent", {})
         spent[f"{self.patcher} {section.name}"] = round(time.monotonic() - began, 1)
 
@@ -65,7 +66,7 @@ class Process:
             with suppress(subprocess.TimeoutExpired):  # a driver that hangs may keep it
                 self._child.wait(10)
             self._errors.close()
-        self._child, self._is_ready = None, False
+        self._child, self._is_ready = None, None
 
     def _begin(self) -> None:
         self._starts += 1
