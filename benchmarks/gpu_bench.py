@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import comfy.memory_management
 import comfy.model_management
+import comfy.model_prefetch
 import comfy.sample
+import comfy_aimdo.model_vbar
 import torch
 import workbench
 from host_start import Meter
@@ -46,7 +50,7 @@ class Bench:
 
     def run(self, node: str, **inputs: Any) -> Any:
         """First output of a node, executed as ComfyUI does."""
-        with torch.inference_mode():
+        with executing():
             return self.nodes[node].execute(**inputs).args[0]
 
     def keep_only(self, model: Any) -> None:
@@ -64,6 +68,19 @@ class Bench:
         comfy.model_management.unload_all_models()
         comfy.model_management.soft_empty_cache()
         self.meter = Meter(self.device)
+
+
+@contextmanager
+def executing() -> Iterator[None]:
+    """What ComfyUI has around a node: inference mode, and with dynamic VRAM what it tidies up afterwards."""
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        if comfy.memory_management.aimdo_enabled:
+            comfy.model_management.reset_cast_buffers()
+            comfy.model_prefetch.cleanup_prefetch_queues()
+            comfy_aimdo.model_vbar.vbars_reset_watermark_limits()
 
 
 def picture(size: int) -> Tensor:
@@ -87,7 +104,7 @@ def sample(
     positive, negative = ([[torch.randn(1, 77, width, generator=draw), extra]] for _ in range(2))
     noise = torch.randn(1, 4, size // 8, size // 8, generator=draw)
     ways = {"callback": after_step, "disable_pbar": True, "seed": 1}
-    with torch.inference_mode():
+    with executing():
         made = comfy.sample.sample(
             model, noise, steps, 4.0, "euler", "normal", positive, negative, torch.zeros_like(noise), **ways
         )

@@ -9,7 +9,7 @@ from typing import Any
 import published_files
 import torch
 import workbench
-from gpu_bench import Bench, picture, sample
+from gpu_bench import Bench, executing, picture, sample
 from gpu_parity import golden_model, support, use_golden_tuners
 from gpu_rows import Failure, Report
 from torch import Tensor
@@ -80,7 +80,7 @@ def training(bench: Bench, report: Report, _base: str) -> None:
 def _train(bench: Bench, model: Any, kind: tuple[str, str], reference: dict[str, list[Tensor]]) -> str:
     node, memory = kind
     draw = torch.Generator().manual_seed(3)
-    with torch.inference_mode():  # as the nodes before it make them
+    with executing():  # in it the nodes before make their outputs, too
         latents = [{"samples": torch.randn(1, 4, 8, 8, generator=draw)} for _ in range(2)]
         captions = [[[torch.randn(1, 7, 32, generator=draw), {}]] for _ in range(2)]
         widgets: dict[str, Any] = {

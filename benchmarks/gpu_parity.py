@@ -14,7 +14,7 @@ import comfy.model_management
 import comfy.supported_models_base
 import torch
 import workbench
-from gpu_bench import Bench
+from gpu_bench import Bench, executing
 from gpu_rows import Failure, Report
 from safetensors.torch import load_file
 from torch import Tensor
@@ -133,7 +133,7 @@ def _predict(bench: Bench, model: Any, inputs: Mapping[str, Tensor], dtype: torc
     options = {**model.model_options["transformer_options"], "sigmas": torch.ones(1)}
     given = {name: inputs[name].to(bench.device) for name in ("x", "timesteps", "context")}
     given |= {name: given[name].to(dtype) for name in ("x", "context")}
-    with torch.inference_mode():
+    with executing():
         model.pre_run()
         try:
             out = model.model.diffusion_model(**given, transformer_options=options)

@@ -138,7 +138,7 @@ class Cost:
 
     def control(self) -> Method:
         """ComfyUI's ControlNet beside the frozen U-Net."""
-        network = control_network(self.config, torch.float32, comfy.ops.disable_weight_init)
+        network = control_network(self.config, torch.float32)
         moved(network, self.device)
         fuse_attention(network)
 

@@ -31,7 +31,6 @@ import comfy.memory_management
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
-import comfy.ops
 import comfy.supported_models
 import torch
 from torch import Tensor, nn
@@ -179,20 +178,20 @@ def unet_model(
     return patcher
 
 
-def control_network(unet: Mapping[str, Any], dtype: torch.dtype, operations: Any) -> nn.Module:
+def control_network(unet: Mapping[str, Any], dtype: torch.dtype) -> nn.Module:
     """A stock ControlNet for such a U-Net, its weights random."""
     config = {k: v for k, v in unet.items() if k not in ("out_channels", "transformer_depth_output")}
     if "num_head_channels" not in config:
         config["num_heads"] = 8
-    network = comfy.cldm.cldm.ControlNet(**config, hint_channels=3, dtype=dtype, operations=operations)
+    network = comfy.cldm.cldm.ControlNet(**config, hint_channels=3, dtype=dtype)
     fill(network, dtype, seed=1)
     return network
 
 
 def controlnet(image: Tensor, unet: Mapping[str, Any] = UNET_SD15, dtype: torch.dtype = torch.float32) -> Any:
     """A stock ControlNet that sees an image (B, H, W, 3)."""
-    network = control_network(unet, dtype, comfy.ops.manual_cast)
-    control = comfy.controlnet.ControlNet(network, load_device=device(), manual_cast_dtype=dtype)
+    network = control_network(unet, dtype)
+    control = comfy.controlnet.ControlNet(network, load_device=device())
     return control.copy().set_cond_hint(image.movedim(-1, 1), 1.0, (0.0, 1.0))
 
 
