@@ -1,6 +1,6 @@
 """The same graphs on several versions of ComfyUI: whether their pictures are the same.
 
-    python dev.py bench host_versions FOLDER [FOLDER ...]
+    python dev.py bench host_versions FOLDER [FOLDER ...] [--device cuda]
 
 Each FOLDER is a ComfyUI of another version; they run on the packages of the one that dev.py uses, which
 comes first. Every server is a process of its own with the same models, and runs, on the sandbox's miniature
@@ -26,6 +26,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "host")]
 
+from host_start import add_device_option
 from server_tools import PHOTO, base_prompt, changed, pixels, server_module
 
 Prompt = dict[str, dict[str, Any]]
@@ -63,13 +64,14 @@ def graphs(photo: str) -> dict[str, Prompt]:
     }
 
 
-def pictures(comfyui: Path, models: Path) -> dict[str, np.ndarray]:
+def pictures(comfyui: Path, models: Path, device: str) -> dict[str, np.ndarray]:
     """What this ComfyUI makes of the graphs."""
     with tempfile.TemporaryDirectory() as base:
         place = Path(base) / "base"
         png = Path(base) / "photo.png"
         Image.open(PHOTO).convert("RGB").save(png)
-        with server_module.ComfyServer(comfyui, base=place, models=models) as server:
+        flags = ("--cpu",) if device == "cpu" else ()
+        with server_module.ComfyServer(comfyui, base=place, models=models, flags=flags) as server:
             photo = server.upload_image(png)
             return {name: pixels(server, server.execute(graph)) for name, graph in graphs(photo).items()}
 
@@ -82,11 +84,13 @@ def version(comfyui: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+", help="ComfyUI folders of other versions")
+    add_device_option(parser)
+    options = parser.parse_args()
     first = Path(os.environ["COMFYUI_PATH"])
     models = Path(os.environ.get("SCEDIT_SANDBOX_MODELS", REPOSITORY / ".comfyui" / "base" / "models"))
     wanted: dict[str, np.ndarray] = {}
-    for comfyui in (first, *parser.parse_args().folders):
-        made = pictures(comfyui, models)
+    for comfyui in (first, *options.folders):
+        made = pictures(comfyui, models, options.device)
         wanted = wanted or made
         gaps = {name: np.abs(made[name].astype(int) - wanted[name]).max() for name in wanted}
         print(f"ComfyUI {version(comfyui):8}", ", ".join(f"{name}: {gap}" for name, gap in gaps.items()))

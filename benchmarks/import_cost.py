@@ -1,6 +1,6 @@
 """Seconds that ComfyUI's start takes longer with this pack, and the modules that it brings in.
 
-    python dev.py bench import_cost [--rounds 5]
+    python dev.py bench import_cost [--rounds 5] [--device cuda]
 
 Every round is a process of its own that starts as ComfyUI does: its nodes, its extra nodes, then this pack
 through ComfyUI's own loader, which asks for all nodes and their inputs. Only the pack's part is timed. The
@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from host_start import add_device_option
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 MOST = 0.3  # seconds
 
@@ -24,7 +26,7 @@ ROUND = """
 import asyncio, json, sys, time
 sys.path.insert(0, sys.argv[1])
 import comfy.cli_args
-comfy.cli_args.args.cpu = True
+comfy.cli_args.args.cpu = sys.argv[3] == "cpu"
 import utils.extra_config
 import nodes
 asyncio.run(nodes.init_builtin_extra_nodes())
@@ -37,9 +39,9 @@ print(json.dumps([is_loaded, seconds, foreign]))
 """
 
 
-def one_round(comfyui: str) -> tuple[float, list[str]]:
+def one_round(comfyui: str, device: str) -> tuple[float, list[str]]:
     """Seconds of a start, and the modules that were not there before and are not ours."""
-    command = [sys.executable, "-W", "ignore", "-c", ROUND, comfyui, str(REPOSITORY)]
+    command = [sys.executable, "-W", "ignore", "-c", ROUND, comfyui, str(REPOSITORY), device]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     is_loaded, seconds, modules = json.loads(run.stdout.splitlines()[-1])
     if not is_loaded:
@@ -50,7 +52,9 @@ def one_round(comfyui: str) -> tuple[float, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = [one_round(os.environ["COMFYUI_PATH"]) for _ in range(parser.parse_args().rounds)]
+    add_device_option(parser)
+    options = parser.parse_args()
+    rounds = [one_round(os.environ["COMFYUI_PATH"], options.device) for _ in range(options.rounds)]
     times = sorted(seconds for seconds, _ in rounds)
     print("rounds:", " ".join(f"{seconds:.3f}" for seconds in times), "s")
     print("modules beside the pack's own:", ", ".join(rounds[0][1]) or "none")

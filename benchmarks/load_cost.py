@@ -1,12 +1,13 @@
 """Time and memory of loading a controller of some 400 MB, against safetensors.torch.load_file.
 
-    python dev.py bench load_cost [--rounds 15]
+    python dev.py bench load_cost [--rounds 15] [--device cuda]
 
 load_file maps the file and reads nothing: so that the two can be compared, its weights are then looked
 through once, as ours are when they are checked for NaN. A .bin is compared with torch.load in the same way.
 Times are taken in turns in one process, as ratios within each round: a busy machine drifts. Peak memory is
 what a process of its own gains by one load, mapped pages of the file included, which the system takes back
 when it needs them.
+On a card a further way brings the weights there as well.
 """
 
 from __future__ import annotations
@@ -17,18 +18,26 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from host_start import Meter, add_device_option
 from process_memory import forget_peak, resident
-from workbench import REPOSITORY, SKIPS_SD15, load_pack
+from workbench import REPOSITORY, SKIPS_SD15, comfy, device, load_pack
 
 BASES = ("load_file and a look", "torch.load and a look")
-WAYS = ("load_file", *BASES, "walk of the pickle", "read_checkpoint", "load_checkpoint", "loader node")
+WAYS = (
+    "load_file",
+    *BASES,
+    "walk of the pickle",
+    "read_checkpoint",
+    "load_checkpoint",
+    "loader node",
+    "loader node, on the card",
+)
 
 
 def write_control(folder: Path, core: Any) -> dict[str, Path]:
@@ -57,6 +66,8 @@ def ways(pack: Any, path: Path) -> dict[str, Callable[[], Any]]:
         "read_checkpoint": lambda: core.read_checkpoint(path),
         "loader node": lambda: pack.nodes.hosting.read_hosted("control", path),
     }
+    if device().type != "cpu":
+        both["loader node, on the card"] = lambda: placed(pack.nodes.hosting.read_hosted("control", path)[1])
     both["load_checkpoint"] = lambda: core.load_checkpoint(path)
     if path.is_file():
         both["load_file"] = lambda: load_file(path)
@@ -75,6 +86,12 @@ def walk(core: Any, file: Path) -> Any:
         return core.pickles.read_pickle(io.BytesIO(archive.read(name)))
 
 
+def placed(hosted: Any) -> Any:
+    """Tuners whose weights ComfyUI has loaded where it computes."""
+    comfy.model_management.load_models_gpu([hosted.patcher])
+    return hosted
+
+
 def peak(load: Callable[[], Any]) -> int:
     """Bytes that this process gains at most by one load."""
     forget_peak()
@@ -86,7 +103,7 @@ def peak(load: Callable[[], Any]) -> int:
 
 
 def peak_in_own_process(way: str, path: Path) -> int:
-    command = [sys.executable, __file__, "--way", way, "--path", str(path)]
+    command = [sys.executable, __file__, "--way", way, "--path", str(path), "--device", device().type]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     return int(run.stdout.splitlines()[-1])
 
@@ -94,11 +111,12 @@ def peak_in_own_process(way: str, path: Path) -> int:
 def seconds(loads: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each way in each round."""
     taken: dict[str, list[float]] = {way: [] for way in loads}
+    meter = Meter(device())
     for _ in range(rounds):
         for way, load in loads.items():
-            start = time.perf_counter()
+            start = meter.now()
             kept = load()
-            taken[way].append(time.perf_counter() - start)
+            taken[way].append(meter.now() - start)
             del kept
     return taken
 
@@ -123,6 +141,7 @@ def report(pack: Any, kind: str, path: Path, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
+    add_device_option(parser)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

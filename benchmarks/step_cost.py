@@ -1,8 +1,8 @@
 """Cost of one denoising step with SCEdit and with a ControlNet, against the same U-Net alone, in one run.
 
-    python dev.py bench step_cost [--size 256] [--rounds 5]
+    python dev.py bench step_cost [--size 256] [--rounds 5] [--device cuda]
 
-SD 1.5-size U-Net (860M parameters) and stock ControlNet, random weights, CPU, batch 2 (cond and uncond).
+SD 1.5-size U-Net (860M parameters) and stock ControlNet, random weights, fp32, batch 2 (cond and uncond).
 FLOPs are exact; times are medians of rounds that alternate between the variants: a busy machine drifts.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from host_start import Meter, add_device_option
 from torch.utils.flop_counter import FlopCounterMode
-from workbench import SKIPS_SD15, controlnet, host, load_pack, sd15_model
+from workbench import SKIPS_SD15, comfy, controlnet, device, hosted, load_pack, sd15_model
 
 STEPS_PER_RUN = 20
 
@@ -29,7 +29,7 @@ def variants(pack: Any, size: int) -> dict[str, tuple[Any, Any]]:
     image = torch.rand(1, size, size, 3)
 
     def condition(spec: Any, image: torch.Tensor | None) -> Any:
-        return patch.Condition(patch.HostedTuners("random", host(core.build_tuners(spec))), image)
+        return patch.Condition(hosted(pack, spec), image)
 
     style = condition(core.TunerSpec.sc(layout), None)
     canny, color = (
@@ -46,9 +46,10 @@ def variants(pack: Any, size: int) -> dict[str, tuple[Any, Any]]:
 
 def step(model: Any, control: Any, size: int) -> Callable[[], torch.Tensor]:
     """One evaluation of the model for cond and uncond, as a sampler asks for it."""
-    latent = torch.randn(2, 4, size // 8, size // 8)
-    context = torch.randn(2, 77, 768)
-    sigma = torch.full((2,), 5.0)
+    place = device()
+    latent = torch.randn(2, 4, size // 8, size // 8, device=place)
+    context = torch.randn(2, 77, 768, device=place)
+    sigma = torch.full((2,), 5.0, device=place)
     options = {
         **model.model_options["transformer_options"],
         "cond_or_uncond": [1, 0],
@@ -78,6 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=256, help="picture side in pixels")
     parser.add_argument("--rounds", type=int, default=5)
+    add_device_option(parser)
     arguments = parser.parse_args()
     pack = load_pack()
     torch.manual_seed(0)
@@ -86,6 +88,8 @@ def main() -> None:
         for name, (model, control) in variants(pack, arguments.size).items():
             if control is not None:
                 control.pre_run(model.model, model.get_model_object("model_sampling").percent_to_sigma)
+                comfy.model_management.load_models_gpu(control.get_models())
+            comfy.model_management.load_models_gpu([model])
             runs[name] = step(model, control, arguments.size)
         once = {name: flops(run) for name, run in runs.items()}  # the first step encodes hints
         later = {name: flops(run) for name, run in runs.items()}
@@ -96,18 +100,17 @@ def main() -> None:
 def measure(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each variant in each round."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
+    meter = Meter(device())
     for _ in range(rounds):
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(meter.seconds(run))
     return seconds
 
 
 def report(size: int, once: dict[str, int], later: dict[str, int], seconds: dict[str, list[float]]) -> None:
     """Print a table of ratios to the first variant."""
     base = next(iter(later))
-    print(f"SD 1.5-size U-Net, {size} x {size}, cond + uncond, {torch.get_num_threads()} threads")
+    print(f"SD 1.5-size U-Net, {size} x {size}, cond + uncond, {device()}, {torch.get_num_threads()} threads")
     print(f"{'variant':26} {'GFLOP/step':>10} {'ratio':>7} {'hint GFLOP':>10} {'s/step':>8} {'ratio':>7}")
     for name, count in later.items():
         ratio = statistics.median(a / b for a, b in zip(seconds[name], seconds[base], strict=True))

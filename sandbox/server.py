@@ -70,6 +70,7 @@ class ComfyServer:
     base: where models, input, output, user settings and the copies of our packs go.
     models: a further models folder, for a base directory that shares another one's models.
     packs: folders of further node packs to bring in, each by its own name.
+    flags: further options of ComfyUI's; none lets it use a card.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class ComfyServer:
         port: int | None = None,
         python: str = sys.executable,
         packs: Sequence[Path] = (),
+        flags: Sequence[str] = ("--cpu",),
     ) -> None:
         self.packs = tuple(packs)
         self.comfyui = comfyui.resolve()
@@ -89,6 +91,7 @@ class ComfyServer:
         self.port = port
         self.log_file = self.base / "server.log"
         self._python = python
+        self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
         # A proxy set for the web must not get to see requests to this machine.
         self._http: OpenerDirector = build_opener(ProxyHandler({}))
@@ -189,7 +192,7 @@ class ComfyServer:
         return json.loads(answer)["name"]
 
     def _command(self) -> list[str]:
-        command = [self._python, str(self.comfyui / "main.py"), "--cpu"]
+        command = [self._python, str(self.comfyui / "main.py"), *self._flags]
         command += ["--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--base-directory", str(self.base)]
         # The default database lies in ComfyUI's own folder, which stays as it is.
