@@ -13,7 +13,7 @@ import folder_paths
 import node_helpers
 import numpy as np
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..scedit_core import SCEditError
@@ -33,6 +33,7 @@ from ..scedit_core.training.folder import (
     scan,
 )
 from ..scedit_core.training.pictures import is_picture, load_picture
+from .telling import say, told
 
 FOLDER_KEY = "scedit_datasets"  # in extra_model_paths.yaml
 
@@ -105,14 +106,6 @@ def _encode_pictures(
         hints = load_hints(triplet, crop, picture, settings)
         latent = {"samples": vae.encode(_to_image(picture[None]))}
         yield latent, None if hints is None else _to_image(hints)
-
-
-def _show(report: str, node_id: str | None) -> None:
-    """Write the report on the node, as 'Get Image Size' does."""
-    if node_id is not None:
-        from server import PromptServer  # not there where nodes run without a server
-
-        PromptServer.instance.send_progress_text(report, node_id)
 
 
 def _folder_input() -> io.Combo.Input:
@@ -253,7 +246,6 @@ class SCEditTrainingFolder(io.ComfyNode):
                 _hint_seed_input(),
             ],
             outputs=_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -281,7 +273,7 @@ class SCEditTrainingFolder(io.ComfyNode):
         tick = _progress(2 * len(captions))
         crops = plan_crops(found, settings, tick)
         report = describe_folder(found, crops, captions, settings)
-        _show(report, cls.hidden.unique_id if cls.hidden else None)
+        say(report)
         encoded = _encode_texts(clip, ["", *captions])
         latents, hints = [], []
         for latent, drawn in _encode_pictures(vae, found, crops, settings):
@@ -289,4 +281,4 @@ class SCEditTrainingFolder(io.ComfyNode):
             hints += [] if drawn is None else [drawn]
             tick()
         positive = [_with_sizes(encoded[text], crop) for text, crop in zip(captions, crops, strict=True)]
-        return io.NodeOutput(latents, positive, encoded[""], hints, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(latents, positive, encoded[""], hints, report, ui=told(report))

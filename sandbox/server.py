@@ -165,6 +165,10 @@ class ComfyServer:
         """Cancel what is running, as the user's button does."""
         self._request("/interrupt", body=b"{}")
 
+    def is_busy(self) -> bool:
+        """Whether a prompt is running or waiting."""
+        return any(self._json("/queue").values())
+
     def fetch_image(self, ref: dict[str, str]) -> bytes:
         """The file behind an image reference such as outputs[node_id]["images"][0]."""
         query = {key: ref.get(key, "") for key in ("filename", "subfolder", "type")}
