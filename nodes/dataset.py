@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management
 import comfy.utils
-import folder_paths
 import node_helpers
 import numpy as np
 import torch
@@ -28,41 +25,12 @@ from ..scedit_core.training.folder import (
     caption_texts,
     describe_folder,
     load_hints,
-    natural_order,
     plan_crops,
     scan,
 )
-from ..scedit_core.training.pictures import is_picture, load_picture
+from ..scedit_core.training.pictures import load_picture
+from .folders import folder_fingerprint, folder_names, folder_path
 from .telling import say, told
-
-FOLDER_KEY = "scedit_datasets"  # in extra_model_paths.yaml
-
-
-def _roots() -> list[Path]:
-    """ComfyUI's input folder and the places of the user's own."""
-    paths, _ = folder_paths.folder_names_and_paths.get(FOLDER_KEY, ([], set()))
-    return [Path(folder_paths.get_input_directory()), *map(Path, paths)]
-
-
-def _folder_names() -> list[str]:
-    """Folders that hold pictures, below all roots, with forward slashes."""
-    found = set()
-    for root in _roots():
-        for place, _, files in os.walk(root):
-            if any(map(is_picture, map(Path, files))):
-                found.add(Path(place).relative_to(root).as_posix())
-    return sorted(found - {"."}, key=natural_order)
-
-
-def _folder_path(name: str) -> Path:
-    """A folder by its listed name. Raises SCEditError naming the places searched."""
-    roots = _roots()
-    for root in roots:
-        path = below(root, name)
-        if path.is_dir():
-            return path
-    places = " or ".join(map(str, roots))
-    raise SCEditError(f"no folder '{name}' in {places}; make it there, put pictures into it and press R")
 
 
 def _progress(total: int) -> Callable[[], None]:
@@ -111,7 +79,7 @@ def _encode_pictures(
 def _folder_input() -> io.Combo.Input:
     return io.Combo.Input(
         "folder",
-        options=_folder_names(),
+        options=folder_names(),
         tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for 'scedit_datasets' in "
         "extra_model_paths.yaml. A caption is a .txt file with the picture's name.",
     )
@@ -253,22 +221,25 @@ class SCEditTrainingFolder(io.ComfyNode):
         """Refuse a missing folder before anything runs; accepts either slash in saved graphs."""
         try:
             if folder is not None:
-                _folder_path(folder)
+                folder_path(folder)
         except SCEditError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str, **_widgets: Any) -> Any:
+    def fingerprint_inputs(
+        cls, folder: str, hint: str = NO_HINT, hint_folder: str = "hints", **_widgets: Any
+    ) -> Any:
         """Read again when a file was added, changed, renamed or removed. ComfyUI compares the widgets."""
-        files = sorted(file for file in _folder_path(folder).rglob("*") if file.is_file())
-        return tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+        pictures = folder_path(folder)
+        hints = [below(pictures, hint_folder)] if hint == READY_HINT else []
+        return folder_fingerprint(pictures, *hints)
 
     @classmethod
     def execute(cls, folder: str, vae: Any, clip: Any, **widgets: Any) -> io.NodeOutput:
         """Read, crop and encode everything, and say what was found."""
         settings = FolderSettings(**widgets)
-        found = scan(_folder_path(folder), settings.hint_folder if settings.hint == READY_HINT else None)
+        found = scan(folder_path(folder), settings.hint_folder if settings.hint == READY_HINT else None)
         captions = caption_texts(found, settings)
         tick = _progress(2 * len(captions))
         crops = plan_crops(found, settings, tick)

@@ -19,9 +19,9 @@ def show_pictures(images: Sequence[Any]) -> None:
     _send("scedit.pictures", {"images": images})
 
 
-def told(text: str) -> dict[str, Any]:
+def told(text: str) -> ui.PreviewText:
     """The text with which a node ends, for the `ui` of its output."""
-    return ui.PreviewText(text).as_dict()
+    return ui.PreviewText(text)
 
 
 def _send(event: str, content: Mapping[str, Any]) -> None:

@@ -6,6 +6,10 @@ from collections.abc import Iterable
 class SCEditError(ValueError):
     """A problem the user can act on: says what was expected, what came and what to do."""
 
+    # ComfyUI writes the module of an error, which for a node pack is a path, in front of the sentence; it
+    # leaves that of built-in ones out, and the sentence begins with the class alone
+    __module__ = "builtins"
+
 
 def shown(name: str, most: int = 120) -> str:
     """A name out of a file or folder, fit to stand in a sentence: on one line, and not longer than one."""
