@@ -38,18 +38,21 @@ def seconds(do: Callable[[], Any], times: int = 1) -> float:
 
 
 def fill(base: Path, tuners: int, pictures: int) -> None:
-    """Copies of the sandbox's tuners, and empty files with the names of pictures around one real folder."""
+    """Copies of the sandbox's tuners, and empty files with the names of pictures beside one real folder.
+
+    They lie in folders: ComfyUI's own Load Image lists what lies in `input` itself, which takes time.
+    """
     for number in range(tuners):
         source = MODELS / "scedit" / TUNERS[number % len(TUNERS)] / "adapter_model.safetensors"
         target = base / "models" / "scedit" / f"{number:05d}.safetensors"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-    for place in (base / "input", base / "input" / "many"):
+    for number in range(pictures):
+        place = base / "input" / f"set{number % 10}"
         place.mkdir(parents=True, exist_ok=True)
-        for number in range(pictures // 2):
-            (place / f"{number:06d}.png").touch()
+        (place / f"{number:06d}.png").touch()
     few = base / "input" / "few"
-    few.mkdir()
+    few.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(REPO / "sandbox" / "photo.jpg", few / "photo.jpg")
     (few / "photo.txt").write_text("a photo", encoding="utf-8")
 

@@ -175,7 +175,7 @@ def _outputs() -> list[io.Output]:
     return [
         io.Latent.Output(display_name="latents", tooltip="One per picture, for a training node.", **each),
         io.Conditioning.Output(display_name="positive", tooltip="The captions, in the same order.", **each),
-        io.Conditioning.Output(display_name="empty", tooltip="An empty caption, for caption_dropout."),
+        io.Conditioning.Output(display_name="empty prompt", tooltip="An empty caption, for caption_dropout."),
         io.Image.Output(
             display_name="hints",
             tooltip="A batch of hints per picture, in the same order; nothing if hint is none.",
@@ -197,7 +197,16 @@ class SCEditTrainingFolder(io.ComfyNode):
             category="SCEdit/training",
             description="Reads a folder of pictures with captions, reads or draws their hints, and encodes "
             "them for training.",
-            search_aliases=["scedit", "dataset", "load folder", "captions", "bucket", "训练集", "数据集"],
+            search_aliases=[
+                "scedit",
+                "dataset",
+                "load folder",
+                "captions",
+                "bucket",
+                "训练集",
+                "数据集",
+                "学習",
+            ],
             is_experimental=True,
             is_output_node=True,  # so that a folder can be looked through by itself
             inputs=[

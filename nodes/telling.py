@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from comfy_api.latest import ui
 from comfy_execution.utils import get_executing_context
+from torch import Tensor
+
+from ..scedit_core.suits import misfit
+from .hosting import HostedTuners
+
+_log = logging.getLogger(__name__)
 
 
 def say(text: str, *, is_last: bool = False) -> None:
@@ -22,6 +29,15 @@ def show_pictures(images: Sequence[Any]) -> None:
 def told(text: str) -> ui.PreviewText:
     """The text with which a node ends, for the `ui` of its output."""
     return ui.PreviewText(text)
+
+
+def note_misfit(control: HostedTuners, image: Tensor) -> ui.PreviewText | None:
+    """Say, in the log and on the node, if an image cannot be a hint of the kind that a control follows."""
+    note = misfit(image, control.name, control.metadata)
+    if note is None:
+        return None
+    _log.warning("SCEdit: %s", note)
+    return told(f"note: {note}")
 
 
 def _send(event: str, content: Mapping[str, Any]) -> None:

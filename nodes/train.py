@@ -41,7 +41,17 @@ class SCEditTrainSCTuner(io.ComfyNode):
             category="SCEdit/training",
             description="Learns a style from about 30 pictures. Cancel keeps what was learnt; queue again "
             "to go on.",
-            search_aliases=["scedit", "train lora", "fine-tune", "few-shot", "训练", "微调", "风格训练"],
+            search_aliases=[
+                "scedit",
+                "train lora",
+                "fine-tune",
+                "few-shot",
+                "训练",
+                "微调",
+                "风格训练",
+                "学習",
+                "학습",
+            ],
             is_experimental=True,
             is_input_list=True,
             inputs=[
@@ -95,7 +105,15 @@ class SCEditTrainCSCTuner(io.ComfyNode):
             category="SCEdit/training",
             description="Learns to follow hint images. Several kinds of hint are trained together, a "
             "control for each.",
-            search_aliases=["scedit", "train controlnet", "control training", "训练控制", "控制器训练"],
+            search_aliases=[
+                "scedit",
+                "train controlnet",
+                "control training",
+                "训练控制",
+                "控制器训练",
+                "学習",
+                "학습",
+            ],
             is_experimental=True,
             is_input_list=True,
             inputs=[
@@ -118,14 +136,14 @@ class SCEditTrainCSCTuner(io.ComfyNode):
                 *keeping_inputs(1000),
             ],
             outputs=[
-                CONTROL.Output(display_name="control", tooltip="Follows the first hint."),
+                CONTROL.Output(display_name="control0", tooltip="Follows hint0, the first."),
                 io.Image.Output(display_name="loss_plot", tooltip="The loss over the steps."),
                 io.Int.Output(display_name="steps", tooltip="Steps done."),
                 *(
                     CONTROL.Output(
                         id=f"control{number}",
                         display_name=f"control{number}",
-                        tooltip="Follows a further hint.",
+                        tooltip="Follows the hint of the same number.",
                     )
                     for number in range(1, _MOST_CONTROLS)
                 ),

@@ -20,17 +20,21 @@ PROCESSES = {"subprocess", "multiprocessing"}
 DOWNLOADS = REPOSITORY / "scedit_core" / "annotators" / "download.py"
 SHARED_BY_NODES = {
     "detecting",
+    "folders",
     "hints",
     "host_model",
     "hosting",
     "inputs",
+    "kinds",
     "patch",
     "paths",
     "preview",
     "scedit_core",
     "sockets",
+    "telling",
     "training_inputs",
     "training_run",
+    "training_view",
 }
 LONGEST_FUNCTION = 60
 

@@ -66,6 +66,54 @@ function keep(node, text) {
     if (isNew) (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
 }
 
+function remove(node) {
+    const box = node.widgets?.find((widget) => widget.name === BOX);
+    if (!box) return;
+    box.onRemove?.();
+    node.widgets.splice(node.widgets.indexOf(box), 1);
+    node.setDirtyCanvas(true, true);
+}
+
+/** An error stands where it arose until the next run; what was there before comes back then. */
+const failed = new Set();
+
+function fail(node, sentence) {
+    failed.add(node);
+    show(node, sentence);
+}
+
+/** What the server says of inputs that it refuses; the page itself shows it only behind a small sign. */
+function tellRefused(answer) {
+    for (const [id, { errors }] of Object.entries(answer?.node_errors ?? {})) {
+        const node = nodeOf(id);
+        const said = errors.filter((error) => error.type === "custom_validation_failed");
+        if (node && said.length) fail(node, said.map((error) => error.details.replace(/^\w+ - /, "")).join("\n"));
+    }
+}
+
+function watchPrompts() {
+    const queuePrompt = api.queuePrompt;
+    api.queuePrompt = async function (...values) {
+        forgetErrors();
+        try {
+            const answer = await queuePrompt.apply(this, values);
+            tellRefused(answer);
+            return answer;
+        } catch (error) {
+            tellRefused(error.response);
+            throw error;
+        }
+    };
+}
+
+function forgetErrors() {
+    for (const node of failed) {
+        if (node.properties[KEPT]) show(node, node.properties[KEPT]);
+        else remove(node);
+    }
+    failed.clear();
+}
+
 /** The node that the server calls so: in subgraphs, the ids of all nodes around it come first. */
 function nodeOf(executionId) {
     let graph = app.rootGraph ?? app.graph;
@@ -92,6 +140,11 @@ app.registerExtension({
         api.addEventListener("scedit.text", ({ detail }) => {
             const node = nodeOf(detail.node);
             if (node) (detail.is_last ? keep : show)(node, detail.text);
+        });
+        watchPrompts();
+        api.addEventListener("execution_error", ({ detail }) => {
+            const node = nodeOf(detail.node_id);
+            if (node && detail.exception_type === "SCEditError") fail(node, detail.exception_message.trim());
         });
         // pictures of a run that goes on: shown as those of its end are
         api.addEventListener("scedit.pictures", ({ detail }) => {
