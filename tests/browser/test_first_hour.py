@@ -44,7 +44,7 @@ def test_an_execution_error_begins_with_its_sentence(screen, tuner_of_sd):
     sentence = f"'{tuner_of_sd}' was made for SD 1.5 / SD 2.x with skips (1280, "
     assert [text for text in screen.texts() if text.startswith(sentence)]
     shown = error_words(screen)
-    assert "custom_nodes" not in shown.split("Traceback")[0]
+    assert "custom_nodes" not in shown.split("Stack Trace")[0]
     assert "scedit_core.errors" not in shown
     assert f"SCEditError: {sentence}" in shown
 
