@@ -19,20 +19,11 @@ CHROMIUM = chromium()
 # Without ComfyUI or a browser there is nothing to test here; the header of the run says so.
 collect_ignore_glob = [] if COMFYUI and CHROMIUM else ["test_*.py"]
 
-# Keep the browser from calling home: this machine may have no network, and tests need none.
-_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 if COMFYUI and CHROMIUM:
     sys.path.insert(0, str(REPOSITORY / "tests" / "host"))
     from PIL import Image
     from playwright.sync_api import sync_playwright
-    from screen_tools import Screen, wait_until_ready
+    from screen_tools import BROWSER_FLAGS, Screen, wait_until_ready
     from server_tools import PHOTO, server_module, world
 
 
@@ -65,7 +56,7 @@ def write_pictures(folder: Path) -> None:
 def page(server: Any) -> Iterator[Any]:
     """The frontend, loaded and ready."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(BROWSER_FLAGS))
         context = browser.new_context(
             viewport={"width": 1800, "height": 1000}, permissions=["clipboard-read", "clipboard-write"]
         )

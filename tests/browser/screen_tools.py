@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-_SETTLE = 700  # ms in which the frontend has drawn what it was told
+# Keep the browser from calling home: this machine may have no network, and tests need none.
+BROWSER_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_SETTLE = 600  # ms in which the frontend has drawn what it was told
 
 _READY = """window.app?.extensionManager && window.app.graph && window.LiteGraph
     && Object.keys(LiteGraph.registered_node_types).some(name => name.startsWith("SCEdit"))"""
