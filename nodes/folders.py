@@ -75,11 +75,11 @@ def _roots() -> list[Path]:
 
 def _no_folders(places: str) -> str:
     empty = [name for root in _roots() for name in _listing(str(root)).folders]
-    them = f" ({some(empty)} there holds none, and is not listed)" if empty else ""
+    them = f"; folders without pictures are not listed ({some(empty)})" if empty else ""
     kinds = ", ".join(PICTURE_SUFFIXES)
     return (
-        f"there is no folder with pictures in {places} yet{them}; make one, put at least one picture into it "
-        f"({kinds}) and press R"
+        f"there is no folder with pictures in {places} yet; make one, put at least one picture into it "
+        f"({kinds}) and press R{them}"
     )
 
 

@@ -73,10 +73,12 @@ def nodes(screen: Screen) -> Iterator[tuple[str, int | None]]:
     kinds = screen.page.evaluate(
         "Object.keys(LiteGraph.registered_node_types).filter(name => name.startsWith('SCEdit'))"
     )
-    for kind in sorted(kinds):
-        screen.open(prompt(n1=(kind, {})))
-        screen.page.evaluate("const node = app.graph.getNodeById(1); node.title = node.constructor.title")
-        screen.look_at(1)
+    for number, kind in enumerate(
+        sorted(kinds), 100
+    ):  # the page keeps values of widgets by the node's number
+        screen.open(prompt(**{f"n{number}": (kind, {})}))
+        screen.page.evaluate("const [node] = app.graph.nodes; node.title = node.constructor.title")
+        screen.look_at(number)
         yield f"node_{kind}", None
 
 

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from screen_tools import prompt, wait_until_ready
+from screen_tools import prompt
 
 PACK = "SCEdit"
 
@@ -95,29 +95,31 @@ def test_without_a_training_folder_the_list_says_what_to_do(screen, no_folders):
     screen.page.wait_for_timeout(500)
     assert len(screen.texts()) == 1
     assert screen.texts()[0].startswith("there is no folder with pictures in ")
-    assert "(empty there holds none, and is not listed); make one, " in screen.texts()[0]
+    assert "yet; make one, put at least one picture into it (.bmp, " in screen.texts()[0]
+    assert "folders without pictures are not listed (" in screen.texts()[0]
+    assert "empty)" in screen.texts()[0]
 
 
 LANGUAGES = ("en", "zh", "zh-TW", "ja", "ko")
-TITLES = """names => names.map(name => {
-    const node = LiteGraph.createNode(name), context = app.canvas.ctx;
-    context.font = node.titleFontStyle;
-    const room = node.size[0] - 2 * LiteGraph.NODE_TITLE_HEIGHT;
-    return [node.title, context.measureText(node.title).width, room];
-})"""
+TITLES = """async languages => {
+    const texts = await (await fetch("/api/i18n")).json(), found = [];
+    for (const language of languages)
+        for (const [name, {display_name}] of Object.entries(texts[language].nodeDefs)) {
+            if (!name.startsWith("SCEdit")) continue;
+            const node = LiteGraph.createNode(name, display_name), context = app.canvas.ctx;
+            context.font = node.titleFontStyle;
+            const room = node.size[0] - 2 * LiteGraph.NODE_TITLE_HEIGHT;
+            found.push([node.title, context.measureText(node.title).width, room]);
+        }
+    return found;
+}"""
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_fresh_node_is_as_wide_as_its_title(page, language):
+def test_a_fresh_node_is_as_wide_as_its_title_in_every_language(page):
     """As the canvas cuts titles; Nodes 2.0 takes the same widths, and its smaller letters fit into them."""
-    page.evaluate("language => app.extensionManager.setting.set('Comfy.Locale', language)", language)
-    page.reload()
-    wait_until_ready(page)
-    names = page.evaluate("Object.keys(LiteGraph.registered_node_types).filter(n => n.startsWith('SCEdit'))")
-    titles = page.evaluate(TITLES, names)
-    page.evaluate("app.extensionManager.setting.set('Comfy.Locale', 'en')")
-    assert len(names) == 24
-    assert any(title == "Masked Image Hint (SCEdit)" for title, *_ in titles) == (language == "en")
+    titles = page.evaluate(TITLES, LANGUAGES)
+    assert len(titles) == 24 * len(LANGUAGES)
+    assert {"Masked Image Hint (SCEdit)", "遮罩图像提示图 (SCEdit)"} <= {title for title, *_ in titles}
     assert [title for title, needed, there in titles if needed > there] == []
 
 
@@ -133,7 +135,8 @@ def test_sockets_of_our_types_have_colours_of_their_own(screen):
     assert all(re.fullmatch(r"#[0-9a-f]{6}", colour) for colour in found)
     for node, colour in zip((1, 2, 3), found, strict=True):
         wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-        assert (abs(screen.picture(node).astype(int) - wanted).max(-1) < 24).any()
+        screen.look_at(node)
+        assert (abs(screen.picture().astype(int) - wanted).max(-1) < 24).sum() > 20
 
 
 def test_long_nodes_fold_what_is_advanced(screen):
@@ -164,13 +167,10 @@ def test_long_nodes_fold_what_is_advanced(screen):
 WORDS = {
     "canny": ["Canny Hint", "Load CSC-Tuner", "Any Hint", "Apply CSC-Tuner"],
     "controlnet": ["Apply CSC-Tuner", "Apply Conditions", "Load CSC-Tuner"],
-    "lora": ["Apply SC-Tuner"],
     "inpaint": ["Masked Image Hint", "Random Mask"],
     "openpose": ["Pose Hint", "Any Hint"],
-    "dataset": ["Training Folder"],
     "线稿": ["Canny Hint", "Sketch Hint", "Load CSC-Tuner"],
     "风格": ["Load SC-Tuner", "Apply SC-Tuner", "Train SC-Tuner"],
-    "训练": ["Train SC-Tuner", "Train CSC-Tuner"],
     "線画": ["Canny Hint", "Sketch Hint"],
     "ポーズ": ["Pose Hint"],
     "学習": ["Train SC-Tuner", "Train CSC-Tuner", "Training Folder"],
@@ -181,11 +181,11 @@ def test_the_search_finds_what_people_type(page):
     """The words and the nodes that are to be among those found."""
     missing = {}
     page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(1200)
     for word, nodes in WORDS.items():
         page.keyboard.press("Control+A")
         page.keyboard.type(word)
-        page.wait_for_timeout(900)
+        page.wait_for_timeout(600)
         shown = page.evaluate("document.body.innerText")
         lost = [node for node in nodes if f"{node} ({PACK})" not in shown]
         missing |= {word: lost} if lost else {}

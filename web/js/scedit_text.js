@@ -6,6 +6,15 @@ const KEPT = "scedit_text"; // property of the node in which the text is saved w
 const BOX = "scedit_text"; // name of the widget
 const LINE = 16; // pixels
 const MOST_LINES = 9; // more than that scroll
+const LETTER = 6.1; // width of a letter in the font of text boxes, pixels
+const MARGINS = 34; // of a box and a scroll bar in its node
+
+/** How many lines a text takes in a box of this width; wide scripts take two letters' room. */
+function linesOf(text, width) {
+    const most = Math.max(10, Math.floor(width / LETTER));
+    const lengthOf = (line) => [...line].reduce((sum, sign) => sum + (sign > "\u2e7f" ? 2 : 1), 0);
+    return text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(lengthOf(line) / most)), 0);
+}
 
 function makeElement() {
     const element = document.createElement("textarea");
@@ -30,7 +39,7 @@ function boxOf(node) {
     const found = node.widgets?.find((widget) => widget.name === BOX);
     if (found) return found;
     const element = makeElement();
-    const lines = () => Math.max(2, element.value.split("\n").length);
+    const lines = () => Math.max(2, linesOf(element.value, node.size[0] - MARGINS));
     const heightOf = (count) => count * LINE + 26; // with the margins that the canvas takes off
     const box = node.addDOMWidget(BOX, "scedit_text", element, {
         getValue: () => element.value,
@@ -38,7 +47,7 @@ function boxOf(node) {
             element.value = text ?? "";
         },
         getMinHeight: () => heightOf(Math.min(MOST_LINES, lines())),
-        getMaxHeight: () => heightOf(3 * lines()), // what is left of the node is its pictures'
+        getMaxHeight: () => heightOf(lines() + 1), // what is left of the node is its pictures'
         hideOnZoom: false,
         serialize: false, // not an input: prompts are the same with it and without
     });
