@@ -134,7 +134,7 @@ class _Run:
             return
         needed = estimate_memory(self.trainer)
         free = make_room(needed)
-        beside = f"about {needed / 1e9:.1f} GB of memory beside the model"
+        beside = f"about {max(0.1, needed / 1e9):.1f} GB of memory beside the model"
         if needed > free:
             raise SCEditError(f"this training needs {beside}, but {free / 1e9:.1f} GB are free; {_SMALLER}")
         seconds = estimate_seconds(self.trainer)

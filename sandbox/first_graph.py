@@ -38,9 +38,9 @@ The model is a toy of 9 million weights for drawn scenes of {SIDE} x {SIDE} pixe
 
 - another **weight** in one of the two **Condition** nodes
 - **Bypass** one **Condition** (Ctrl+B)
-- another **seed**, or a prompt such as `a large red star on a white background`
+- another **seed**, or a prompt such as **a large red star on a white background**
 
-**Its settings**: checkpoint `{CHECKPOINT}`, {SIDE} x {SIDE}, CFG {CFG}, euler, colour blocks of {RATIO}. They
+**Its settings**: checkpoint **{CHECKPOINT}**, {SIDE} x {SIDE}, CFG {CFG}, euler, colour blocks of {RATIO}. They
 serve in every other template too."""
 
 
@@ -64,6 +64,7 @@ def _set(node: dict[str, Any], prompts: Any, weights: Any) -> None:
         "EmptyLatentImage": [SIDE, SIDE, 1],
         "KSampler": [1, "fixed", 20, CFG, "euler", "normal", 1],
         "SCEditColor": [RATIO],
+        "SCEditComposeConditions": [False],
     }
     if node["type"] in values:
         node["widgets_values"] = values[node["type"]]

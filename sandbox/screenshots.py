@@ -31,6 +31,13 @@ from screen_tools import BROWSER_FLAGS, Screen, prompt, wait_until_ready  # noqa
 
 TEMPLATES = sorted((REPO / "example_workflows").glob("*.json"))
 _SIDE = 128  # of training pictures
+_SHORT = {
+    "steps": 20,
+    "batch_size": 2,
+    "accumulation": 1,
+    "preview_every": 10,
+    "when_state_exists": "start over",
+}
 # what a template asks for, and what the sandbox has in its place
 _SWAPS: dict[str, dict[str, Any]] = {
     "CheckpointLoaderSimple": {"ckpt_name": CHECKPOINT},
@@ -41,8 +48,8 @@ _SWAPS: dict[str, dict[str, Any]] = {
     "SCEditColor": {"ratio": RATIO},
     "SCEditLoadSCTuner": {"tuner_name": "night"},
     "SCEditTrainingFolder": {"folder": "scenes", "resolution": _SIDE},
-    "SCEditTrainSCTuner": {"steps": 20, "batch_size": 2, "accumulation": 1, "preview_every": 10},
-    "SCEditTrainCSCTuner": {"steps": 20, "batch_size": 2, "accumulation": 1, "preview_every": 10},
+    "SCEditTrainSCTuner": _SHORT,
+    "SCEditTrainCSCTuner": _SHORT,
 }
 _SET = """swaps => {
     for (const node of app.graph.nodes)
@@ -140,6 +147,7 @@ def shoot(server: Any, out: Path, views: list[str]) -> None:
         wait_until_ready(page)
         # words stay words on the canvas however small
         page.evaluate("app.extensionManager.setting.set('LiteGraph.Canvas.MinFontSizeForLOD', 0)")
+        page.evaluate("app.extensionManager.setting.set('Comfy.Minimap.Visible', false)")
         for vue in (False, True):
             screen = Screen(page, server, vue=vue)
             for view in views:

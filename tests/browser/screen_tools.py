@@ -46,10 +46,14 @@ _PLACE = """id => {
     };
 }"""
 _LOOK = """id => {
-    const {size, pos} = app.graph.getNodeById(id), {ds} = app.canvas;
-    ds.scale = Math.min(1.5, (innerHeight - 200) / (size[1] + 60));
-    ds.offset[0] = innerWidth / 2 / ds.scale - pos[0] - size[0] / 2;
-    ds.offset[1] = innerHeight / 2 / ds.scale - pos[1] - size[1] / 2;
+    const nodes = id == null ? app.graph.nodes : [app.graph.getNodeById(id)], {ds} = app.canvas;
+    if (!nodes.length) return;
+    const [left, right] = [0, 1].map(side => nodes.map(({pos, size}) => pos[0] + side * size[0]));
+    const [top, bottom] = [0, 1].map(side => nodes.map(({pos, size}) => pos[1] + side * size[1]));
+    const x = [Math.min(...left), Math.max(...right)], y = [Math.min(...top) - 30, Math.max(...bottom)];
+    ds.scale = Math.min(1.5, (innerWidth - 160) / (x[1] - x[0]), (innerHeight - 200) / (y[1] - y[0]));
+    ds.offset[0] = (innerWidth + 60) / 2 / ds.scale - (x[0] + x[1]) / 2;
+    ds.offset[1] = (innerHeight + 60) / 2 / ds.scale - (y[0] + y[1]) / 2;
     app.canvas.setDirty(true, true);
 }"""
 _BOXES = """() => [...document.querySelectorAll("textarea.scedit-text")]
@@ -91,7 +95,7 @@ class Screen:
     def fit(self) -> None:
         """Show all of the graph."""
         self.page.wait_for_timeout(_SETTLE)
-        self.page.evaluate("app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        self.page.evaluate(_LOOK, None)
         self.page.wait_for_timeout(_SETTLE)
 
     def look_at(self, node: int) -> None:
