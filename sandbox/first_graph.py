@@ -38,7 +38,7 @@ The model is a toy of 9 million weights for drawn scenes of {SIDE} x {SIDE} pixe
 
 - another **weight** in one of the two **Condition** nodes
 - **Bypass** one **Condition** (Ctrl+B)
-- another **seed**, or a prompt such as **a large red star on a white background**
+- another **seed**, or a prompt: **a large red star on a white background**
 
 **Its settings**: checkpoint **{CHECKPOINT}**, {SIDE} x {SIDE}, CFG {CFG}, euler, colour blocks of {RATIO}. They
 serve in every other template too."""

@@ -92,7 +92,9 @@ def nodes(screen: Screen) -> Iterator[tuple[str, int | None]]:
 def errors(screen: Screen) -> Iterator[tuple[str, int | None]]:
     """What a user sees who has made a mistake."""
     for name, graph in _mistakes().items():
+        screen.reload()  # the page keeps what it has shown by the number of a node
         screen.open(graph)
+        screen.page.evaluate("for (const node of app.graph.nodes) node.title = node.constructor.title")
         screen.page.evaluate("app.queuePrompt(0)")
         screen.page.wait_for_timeout(4000)
         yield f"error_{name}", None

@@ -60,7 +60,7 @@ def test_each_loader_lists_its_own_kind_and_refuses_the_other_on_the_node(screen
         ("SCEditLoadCSCTuner", ["canny_control", "color_control"], ["night", "watercolour"]),
     ):
         first, listed = screen.page.evaluate(values, loader)
-        assert first in own
+        assert first in listed
         assert set(own) <= set(listed)
         assert not set(others) & set(listed)
     graph = wrong_family()
@@ -79,9 +79,10 @@ def test_without_a_training_folder_the_list_says_what_to_do(screen, no_folders):
     fresh = "name => LiteGraph.createNode(name).widgets[0].value"
     screen.page.evaluate("app.refreshComboInNodes()")
     screen.page.wait_for_timeout(1500)
-    screen.open(prompt(n1=("SCEditTrainingFolder", {})))
-    screen.look_at(1)
-    listed = screen.value(1, "folder")
+    # numbers of their own: the page keeps values of widgets by the number of their node
+    screen.open(prompt(n71=("SCEditTrainingFolder", {})))
+    screen.look_at(71)
+    listed = screen.value(71, "folder")
     assert listed == "no folders yet: make one in ComfyUI's input folder and press R"
     if screen.vue:
         assert "no folders yet" in screen.words()
@@ -89,7 +90,7 @@ def test_without_a_training_folder_the_list_says_what_to_do(screen, no_folders):
         assert screen.page.evaluate(fresh, "SCEditTrainingFolder") == listed
     screen.open(prompt(
         n1=("CheckpointLoaderSimple", {"ckpt_name": "scedit_sandbox.safetensors"}),
-        n2=("SCEditTrainingFolder", {"vae": ["1", 2], "clip": ["1", 1]}),
+        n72=("SCEditTrainingFolder", {"vae": ["1", 2], "clip": ["1", 1]}),
     ))  # fmt: skip
     screen.page.evaluate("app.queuePrompt(0)")
     screen.page.wait_for_timeout(500)
