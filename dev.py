@@ -5,6 +5,7 @@
                                  --retrain: train one of its styles by the bundled workflow)
     python dev.py test [ARGS]    run the tests; ARGS go to pytest (--core: only what needs no ComfyUI)
     python dev.py serve          start ComfyUI with this pack, to open in a browser
+    python dev.py screenshots    pictures of templates, nodes and errors in the frontend (needs Chromium)
     python dev.py lint           ruff and pyright
     python dev.py bench NAME     run a script of benchmarks/; further ARGS go to it
     python dev.py train-sandbox  train the miniature model and its tuners again (five hours on two cores)
@@ -385,6 +386,14 @@ def bench(progress: Progress, options: argparse.Namespace) -> int:
     return run_in_foreground([venv_program("python"), script, *arguments], environment)
 
 
+def screenshots(progress: Progress, options: argparse.Namespace) -> int:
+    comfyui = prepare_all(progress, options.comfyui)
+    progress.begin("Pictures of the frontend")
+    places = ["--base", WORK / "screenshots", "--out", REPO / "output" / "screenshots"]
+    script = SANDBOX / "screenshots.py"
+    return run_in_foreground([venv_program("python"), script, "--comfyui", comfyui, *places])
+
+
 def train_sandbox(progress: Progress, options: argparse.Namespace) -> int:
     comfyui = prepare_all(progress, options.comfyui)
     places = ["--comfyui", comfyui, "--work", WORK / "training", "--models", SANDBOX / "models"]
@@ -411,6 +420,7 @@ COMMANDS = {
     "serve": (serve, 6),
     "lint": (lint, 3),
     "bench": (bench, 6),
+    "screenshots": (screenshots, 6),
     "train-sandbox": (train_sandbox, 8),
 }
 

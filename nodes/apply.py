@@ -10,6 +10,7 @@ from torch import Tensor
 from .inputs import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
 from .patch import Condition, install
 from .sockets import CONTROL, TUNER
+from .telling import note_misfit
 
 
 class SCEditApplySCTuner(io.ComfyNode):
@@ -23,7 +24,16 @@ class SCEditApplySCTuner(io.ComfyNode):
             display_name="Apply SC-Tuner (SCEdit)",
             category="SCEdit",
             description="Edits the skip connections of the model with an SC-Tuner. Several can be chained.",
-            search_aliases=["scedit", "style", "lora", "sc tuner", "应用微调器", "风格"],
+            search_aliases=[
+                "scedit",
+                "style",
+                "lora",
+                "sc tuner",
+                "应用微调器",
+                "风格",
+                "スタイル",
+                "스타일",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="An SD 1.5, SD 2.x or SDXL model; it is not changed itself."),
                 TUNER.Input("tuner", tooltip="From 'Load SC-Tuner'."),
@@ -61,11 +71,20 @@ class SCEditApplyCSCTuner(io.ComfyNode):
             display_name="Apply CSC-Tuner (SCEdit)",
             category="SCEdit",
             description="Steers the model by a hint image. Several can be chained; their effects add up.",
-            search_aliases=["scedit", "controlnet apply", "t2i adapter", "canny", "csc tuner", "应用控制"],
+            search_aliases=[
+                "scedit",
+                "controlnet",
+                "apply controlnet",
+                "t2i adapter",
+                "canny",
+                "csc tuner",
+                "应用控制",
+                "制御",
+            ],
             inputs=[
                 io.Model.Input("model", tooltip="An SD 1.5, SD 2.x or SDXL model; it is not changed itself."),
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
-                io.Image.Input("image", tooltip=IMAGE_TIP),
+                io.Image.Input("image", display_name="hint image", tooltip=IMAGE_TIP),
                 strength("strength", "Strength of the control: 0 off, 1 as trained, linear above and below."),
                 start_percent(),
                 end_percent(),
@@ -87,4 +106,4 @@ class SCEditApplyCSCTuner(io.ComfyNode):
     ) -> io.NodeOutput:
         """Add the control to a clone of the model."""
         condition = Condition(control, image, strength, start_percent, end_percent, mask)
-        return io.NodeOutput(install(model, [condition]))
+        return io.NodeOutput(install(model, [condition]), ui=note_misfit(control, image))

@@ -13,6 +13,7 @@ from ..scedit_core import SCEditError
 from .inputs import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
 from .patch import Condition, install
 from .sockets import CONDITION, CONTROL
+from .telling import note_misfit
 
 _MOST_CONDITIONS = 16
 
@@ -28,10 +29,10 @@ class SCEditCondition(io.ComfyNode):
             display_name="Condition (SCEdit)",
             category="SCEdit",
             description="One control with its hint image and weight, for 'Compose' or 'Apply Conditions'.",
-            search_aliases=["scedit", "multi controlnet", "control stack", "条件"],
+            search_aliases=["scedit", "multi controlnet", "control stack", "条件", "制御"],
             inputs=[
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
-                io.Image.Input("image", tooltip=IMAGE_TIP),
+                io.Image.Input("image", display_name="hint image", tooltip=IMAGE_TIP),
                 strength("weight", "Weight of this control beside the others (alpha in the paper)."),
                 start_percent(),
                 end_percent(),
@@ -53,7 +54,8 @@ class SCEditCondition(io.ComfyNode):
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
         """Bundle the inputs."""
-        return io.NodeOutput((Condition(control, image, weight, start_percent, end_percent, mask),))
+        condition = Condition(control, image, weight, start_percent, end_percent, mask)
+        return io.NodeOutput((condition,), ui=note_misfit(control, image))
 
 
 class SCEditComposeConditions(io.ComfyNode):
@@ -100,7 +102,7 @@ class SCEditApplyConditions(io.ComfyNode):
             display_name="Apply Conditions (SCEdit)",
             category="SCEdit",
             description="Steers the model by one or several combined conditions at once.",
-            search_aliases=["scedit", "multi controlnet", "apply controls", "应用条件"],
+            search_aliases=["scedit", "controlnet", "multi controlnet", "apply controls", "应用条件", "制御"],
             inputs=[
                 io.Model.Input("model", tooltip="An SD 1.5, SD 2.x or SDXL model; it is not changed itself."),
                 CONDITION.Input("conditions", tooltip="From 'Compose Conditions' or a single 'Condition'."),

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management
 import comfy.utils
-import folder_paths
 import node_helpers
 import numpy as np
 import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..scedit_core import SCEditError
-from ..scedit_core.errors import shown
 from ..scedit_core.training.buckets import STEP, Crop
 from ..scedit_core.training.folder import (
     ANNOTATORS,
@@ -29,43 +25,13 @@ from ..scedit_core.training.folder import (
     caption_texts,
     describe_folder,
     load_hints,
-    natural_order,
     plan_crops,
     scan,
 )
-from ..scedit_core.training.pictures import is_picture, load_picture
+from ..scedit_core.training.pictures import load_picture
 from .captions import SIZE_NAMES
-
-FOLDER_KEY = "scedit_datasets"  # in extra_model_paths.yaml
-
-
-def _roots() -> list[Path]:
-    """ComfyUI's input folder and the places of the user's own."""
-    paths, _ = folder_paths.folder_names_and_paths.get(FOLDER_KEY, ([], set()))
-    return [Path(folder_paths.get_input_directory()), *map(Path, paths)]
-
-
-def _folder_names() -> list[str]:
-    """Folders that hold pictures, below all roots, with forward slashes."""
-    found = set()
-    for root in _roots():
-        for place, _, files in os.walk(root):
-            if any(map(is_picture, map(Path, files))):
-                found.add(Path(place).relative_to(root).as_posix())
-    return sorted(found - {"."}, key=natural_order)
-
-
-def _folder_path(name: str) -> Path:
-    """A folder by its listed name. Raises SCEditError naming the places searched."""
-    roots = _roots()
-    for root in roots:
-        path = below(root, name)
-        if os.path.isdir(path):  # unlike Path.is_dir, false also for a name that no folder can have
-            return path
-    places = " or ".join(map(str, roots))
-    raise SCEditError(
-        f"no folder '{shown(name)}' in {shown(places, 500)}; make it there, put pictures into it and press R"
-    )
+from .folders import folder_fingerprint, folder_names, folder_path
+from .telling import say, told
 
 
 def _progress(total: int) -> Callable[[], None]:
@@ -110,18 +76,10 @@ def _encode_pictures(
         yield latent, None if hints is None else _to_image(hints)
 
 
-def _show(report: str, node_id: str | None) -> None:
-    """Write the report on the node, as 'Get Image Size' does."""
-    if node_id is not None:
-        from server import PromptServer  # not there where nodes run without a server
-
-        PromptServer.instance.send_progress_text(report, node_id)
-
-
 def _folder_input() -> io.Combo.Input:
     return io.Combo.Input(
         "folder",
-        options=_folder_names(),
+        options=folder_names(),
         tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for 'scedit_datasets' in "
         "extra_model_paths.yaml. A caption is a .txt file with the picture's name.",
     )
@@ -217,7 +175,7 @@ def _outputs() -> list[io.Output]:
     return [
         io.Latent.Output(display_name="latents", tooltip="One per picture, for a training node.", **each),
         io.Conditioning.Output(display_name="positive", tooltip="The captions, in the same order.", **each),
-        io.Conditioning.Output(display_name="empty", tooltip="An empty caption, for caption_dropout."),
+        io.Conditioning.Output(display_name="empty prompt", tooltip="An empty caption, for caption_dropout."),
         io.Image.Output(
             display_name="hints",
             tooltip="A batch of hints per picture, in the same order; nothing if hint is none.",
@@ -239,7 +197,16 @@ class SCEditTrainingFolder(io.ComfyNode):
             category="SCEdit/training",
             description="Reads a folder of pictures with captions, reads or draws their hints, and encodes "
             "them for training.",
-            search_aliases=["scedit", "dataset", "load folder", "captions", "bucket", "训练集", "数据集"],
+            search_aliases=[
+                "scedit",
+                "dataset",
+                "load folder",
+                "captions",
+                "bucket",
+                "训练集",
+                "数据集",
+                "学習",
+            ],
             is_experimental=True,
             is_output_node=True,  # so that a folder can be looked through by itself
             inputs=[
@@ -256,7 +223,6 @@ class SCEditTrainingFolder(io.ComfyNode):
                 _hint_seed_input(),
             ],
             outputs=_outputs(),
-            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -264,27 +230,30 @@ class SCEditTrainingFolder(io.ComfyNode):
         """Refuse a missing folder before anything runs; accepts either slash in saved graphs."""
         try:
             if folder is not None:
-                _folder_path(folder)
+                folder_path(folder)
         except SCEditError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str, **_widgets: Any) -> Any:
+    def fingerprint_inputs(
+        cls, folder: str, hint: str = NO_HINT, hint_folder: str = "hints", **_widgets: Any
+    ) -> Any:
         """Read again when a file was added, changed, renamed or removed. ComfyUI compares the widgets."""
-        files = sorted(file for file in _folder_path(folder).rglob("*") if file.is_file())
-        return tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in files)
+        pictures = folder_path(folder)
+        hints = [below(pictures, hint_folder)] if hint == READY_HINT else []
+        return folder_fingerprint(pictures, *hints)
 
     @classmethod
     def execute(cls, folder: str, vae: Any, clip: Any, **widgets: Any) -> io.NodeOutput:
         """Read, crop and encode everything, and say what was found."""
         settings = FolderSettings(**widgets)
-        found = scan(_folder_path(folder), settings.hint_folder if settings.hint == READY_HINT else None)
+        found = scan(folder_path(folder), settings.hint_folder if settings.hint == READY_HINT else None)
         captions = caption_texts(found, settings)
         tick = _progress(2 * len(captions))
         crops = plan_crops(found, settings, tick)
         report = describe_folder(found, crops, captions, settings)
-        _show(report, cls.hidden.unique_id if cls.hidden else None)
+        say(report)
         encoded = _encode_texts(clip, ["", *captions])
         latents, hints = [], []
         for latent, drawn in _encode_pictures(vae, found, crops, settings):
@@ -292,4 +261,4 @@ class SCEditTrainingFolder(io.ComfyNode):
             hints += [] if drawn is None else [drawn]
             tick()
         positive = [_with_sizes(encoded[text], crop) for text, crop in zip(captions, crops, strict=True)]
-        return io.NodeOutput(latents, positive, encoded[""], hints, report, ui=ui.PreviewText(report))
+        return io.NodeOutput(latents, positive, encoded[""], hints, report, ui=told(report))

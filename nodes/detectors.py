@@ -87,7 +87,7 @@ class SCEditPose(io.ComfyNode):
             display_name="Pose Hint (SCEdit)",
             category="SCEdit/hints",
             description="Joints and limbs of people, coloured on black, for pose controls. Same size.",
-            search_aliases=["scedit", "openpose", "skeleton", "preprocessor", "姿态", "骨架"],
+            search_aliases=["scedit", "openpose", "skeleton", "preprocessor", "姿态", "骨架", "ポーズ"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture whose people should be followed."),
                 *pose_inputs(),

@@ -134,6 +134,7 @@ def color_inputs() -> list[io.Input]:
     return [
         io.Int.Input(
             "ratio",
+            display_name="block size",
             default=64,
             min=1,
             max=1024,

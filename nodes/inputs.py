@@ -6,6 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from .kinds import NONE_YET
 from .paths import missing_tuner, tuner_fingerprint, tuner_names
 
 IMAGE_TIP = (
@@ -52,11 +53,11 @@ def end_percent() -> io.Float.Input:
     )
 
 
-def tuner_name() -> io.Combo.Input:
-    """The choice of a tuner among those that were found."""
+def tuner_name(names: list[str] | None = None) -> io.Combo.Input:
+    """The choice of a tuner among these, or all that were found."""
     return io.Combo.Input(
         "tuner_name",
-        options=tuner_names(),
+        options=(tuner_names() if names is None else names) or [NONE_YET],
         tooltip="A tuner file or published folder in models/scedit (or a path given for 'scedit' in "
         "extra_model_paths.yaml). Kind and sizes are read from the file.",
     )

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal
 
 from comfy_api.latest import io
 
-from ..scedit_core import SCEditError
+from ..scedit_core.kind import Kind
 from .hosting import HostedTuners, read_hosted
 from .inputs import ReadsTuner, tuner_name
+from .kinds import check_kind, names_of_kind, wrong_tuner
 from .paths import tuner_path
 from .sockets import CONTROL, TUNER
-
-_KINDS = {
-    "sc": "an SC-Tuner (style); load it with 'Load SC-Tuner (SCEdit)'",
-    "csc": "a CSC-Tuner (control); load it with 'Load CSC-Tuner (SCEdit)'",
-}
-
 
 _log = logging.getLogger(__name__)
 
 
-def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
+def _load(name: str, kind: Kind) -> HostedTuners:
     checkpoint, hosted = read_hosted(name, tuner_path(name))
-    if checkpoint.spec.kind != kind:
-        raise SCEditError(f"'{name}' is {_KINDS[checkpoint.spec.kind]}")
+    check_kind(name, checkpoint.spec.kind, kind)
     for note in checkpoint.notes:
         _log.info("SCEdit: '%s': %s", name, note)
     return hosted
@@ -34,7 +27,12 @@ def _load(name: str, kind: Literal["sc", "csc"]) -> HostedTuners:
 class _LoadTuner(ReadsTuner):
     """What both loaders do; they differ in the kind of tuner and in their texts."""
 
-    KIND: Literal["sc", "csc"]
+    KIND: Kind
+
+    @classmethod
+    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
+        """Refuse a missing file and one of the other kind before anything runs."""
+        return wrong_tuner(tuner_name, cls.KIND)
 
     @classmethod
     def execute(cls, tuner_name: str) -> io.NodeOutput:
@@ -56,7 +54,7 @@ class SCEditLoadSCTuner(_LoadTuner):
             category="SCEdit/loaders",
             description="Loads an SCEdit SC-Tuner (a style) from models/scedit.",
             search_aliases=["scedit", "sc tuner", "style tuner", "scepter", "加载微调器", "风格"],
-            inputs=[tuner_name()],
+            inputs=[tuner_name(names_of_kind("sc"))],
             outputs=[TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner'.")],
         )
 
@@ -79,10 +77,18 @@ class SCEditLoadCSCTuner(_LoadTuner):
                 "csc tuner",
                 "controlnet",
                 "t2i adapter",
+                "canny",
+                "color",
+                "depth",
+                "hed",
+                "openpose",
+                "inpaint",
                 "scepter",
                 "加载控制器",
                 "控制",
+                "线稿",
+                "制御",
             ],
-            inputs=[tuner_name()],
+            inputs=[tuner_name(names_of_kind("csc"))],
             outputs=[CONTROL.Output(display_name="control", tooltip="For 'Apply CSC-Tuner' or 'Condition'.")],
         )

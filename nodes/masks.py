@@ -8,7 +8,7 @@ import comfy.model_management
 import comfy.utils
 import numpy as np
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..scedit_core.annotators.masked_image import masked_image
@@ -54,7 +54,15 @@ class SCEditRandomMask(io.ComfyNode):
             display_name="Random Mask (SCEdit)",
             category="SCEdit/hints",
             description="Draws random strokes and boxes, as LaMa does, to train or try inpainting controls.",
-            search_aliases=["scedit", "lama mask", "inpaint", "random mask", "随机遮罩", "局部重绘"],
+            search_aliases=[
+                "scedit",
+                "lama mask",
+                "inpaint",
+                "random mask",
+                "随机遮罩",
+                "局部重绘",
+                "マスク",
+            ],
             inputs=[
                 _size_input("width"),
                 _size_input("height"),
@@ -109,7 +117,9 @@ class SCEditRandomMask(io.ComfyNode):
         masks = _random_masks(*size, seed, count, style)
         photos = photos[torch.arange(count, device=photos.device) % len(photos)]
         hint = masked_image(photos, masks.to(photos.device)).movedim(1, -1)
-        return show(cls, hint, masks.squeeze(1))
+        masks = masks.squeeze(1)
+        # seen as ComfyUI shows masks, white where they are; the hint is their cut-out
+        return io.NodeOutput(masks, hint, ui=ui.PreviewMask(masks, cls=cls))
 
 
 def _margin_input(name: str) -> io.Int.Input:

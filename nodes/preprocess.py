@@ -40,6 +40,13 @@ KINDS: Mapping[str, HintKind] = {
 }
 
 
+# words that find 'Any Hint': those of all the kinds that it offers
+_EVERY_HINT = [
+    "scedit", "preprocessor", "annotator", "aux", "canny", "color", "inpaint", "sketch", "lineart",
+    "soft edge", "depth", "openpose", "segmentation", "预处理器", "线稿", "深度图", "姿态", "線画", "ポーズ",
+]  # fmt: skip
+
+
 class SCEditCanny(io.ComfyNode):
     """Canny edges as the canny controllers expect them."""
 
@@ -51,7 +58,7 @@ class SCEditCanny(io.ComfyNode):
             display_name="Canny Hint (SCEdit)",
             category="SCEdit/hints",
             description="White edges on black, for canny controls. Same size as the image.",
-            search_aliases=["scedit", "canny edge", "preprocessor", "线稿", "边缘检测"],
+            search_aliases=["scedit", "canny edge", "preprocessor", "线稿", "边缘检测", "線画", "エッジ"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture whose edges should be followed."),
                 *canny_inputs(),
@@ -78,7 +85,7 @@ class SCEditColor(io.ComfyNode):
             display_name="Color Hint (SCEdit)",
             category="SCEdit/hints",
             description="Coarse colour blocks, for color controls. Same size as the image.",
-            search_aliases=["scedit", "color palette", "colour", "preprocessor", "颜色", "色块"],
+            search_aliases=["scedit", "color palette", "colour", "preprocessor", "颜色", "色块", "色"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture whose colours should be followed."),
                 *color_inputs(),
@@ -104,7 +111,16 @@ class SCEditMaskedImage(io.ComfyNode):
             display_name="Masked Image Hint (SCEdit)",
             category="SCEdit/hints",
             description="Blackens the masked part of a picture, for inpainting controls. Same size.",
-            search_aliases=["scedit", "inpaint", "cut out", "mask", "preprocessor", "局部重绘", "遮罩"],
+            search_aliases=[
+                "scedit",
+                "inpaint",
+                "cut out",
+                "mask",
+                "preprocessor",
+                "局部重绘",
+                "遮罩",
+                "マスク",
+            ],
             inputs=[
                 io.Image.Input("image", tooltip="The picture to keep outside the mask."),
                 *masked_image_inputs(),
@@ -130,7 +146,18 @@ class SCEditSketch(io.ComfyNode):
             display_name="Sketch Hint (SCEdit)",
             category="SCEdit/hints",
             description="Clean white lines on black from a drawing or scan, for canny controls. Same size.",
-            search_aliases=["scedit", "scribble", "drawing", "line art", "preprocessor", "草图", "手绘"],
+            search_aliases=[
+                "scedit",
+                "scribble",
+                "drawing",
+                "lineart",
+                "line art",
+                "preprocessor",
+                "草图",
+                "手绘",
+                "线稿",
+                "線画",
+            ],
             inputs=[
                 io.Image.Input("image", tooltip="A drawing or a scan of one, on paper of any brightness."),
                 *sketch_inputs(),
@@ -165,11 +192,12 @@ class SCEditPreprocess(io.ComfyNode):
             display_name="Any Hint (SCEdit)",
             category="SCEdit/hints",
             description="Makes the hint for any kind of control, chosen in the node.",
-            search_aliases=["scedit", "preprocessor", "annotator", "aux", "预处理器"],
+            search_aliases=_EVERY_HINT,
             inputs=[
                 io.Image.Input("image", tooltip="The picture that should be followed."),
                 io.DynamicCombo.Input(
                     "condition",
+                    display_name="hint kind",
                     options=options,
                     tooltip="What the control was trained on. Each kind has its own settings below.",
                 ),

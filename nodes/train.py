@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..scedit_core import EncoderSize, SCEditError, SkipLayout, TunerSpec
 from ..scedit_core.spec import StemSize, published_stem
-from ..scedit_core.training.plot import plot_losses
+from .hints import KEEPS_PREVIEW
 from .hosting import HostedTuners
 from .patch import skip_layout
 from .sockets import CONTROL, TUNER
@@ -42,7 +41,17 @@ class SCEditTrainSCTuner(io.ComfyNode):
             category="SCEdit/training",
             description="Learns a style from about 30 pictures. Cancel keeps what was learnt; queue again "
             "to go on.",
-            search_aliases=["scedit", "train lora", "fine-tune", "few-shot", "训练", "微调", "风格训练"],
+            search_aliases=[
+                "scedit",
+                "train lora",
+                "fine-tune",
+                "few-shot",
+                "训练",
+                "微调",
+                "风格训练",
+                "学習",
+                "학습",
+            ],
             is_experimental=True,
             is_input_list=True,
             inputs=[
@@ -60,6 +69,7 @@ class SCEditTrainSCTuner(io.ComfyNode):
                 io.Image.Output(display_name="loss_plot", tooltip="The loss over the steps."),
                 io.Int.Output(display_name="steps", tooltip="Steps done."),
             ],
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -77,9 +87,8 @@ class SCEditTrainSCTuner(io.ComfyNode):
         layout = skip_layout(model[0])
         shape = (settings["ratio"], to_blocks(settings.get("blocks", "")), settings["tuner_op"])
         data = to_training_set(model[0], (latents, positive), (), empty, settings.get("buckets", True))
-        hosted, losses = train_tuners(model[0], [TunerSpec.sc(layout, *shape)], tuner or [], data, settings)
-        plot = _plot(losses)
-        return io.NodeOutput(hosted[0], plot, len(losses), ui=ui.PreviewImage(plot, cls=cls))
+        done = train_tuners(model[0], [TunerSpec.sc(layout, *shape)], tuner or [], data, settings)
+        return io.NodeOutput(done.tuners[0], done.plot, done.steps, ui=done.shown)
 
 
 class SCEditTrainCSCTuner(io.ComfyNode):
@@ -96,7 +105,15 @@ class SCEditTrainCSCTuner(io.ComfyNode):
             category="SCEdit/training",
             description="Learns to follow hint images. Several kinds of hint are trained together, a "
             "control for each.",
-            search_aliases=["scedit", "train controlnet", "control training", "训练控制", "控制器训练"],
+            search_aliases=[
+                "scedit",
+                "train controlnet",
+                "control training",
+                "训练控制",
+                "控制器训练",
+                "学習",
+                "학습",
+            ],
             is_experimental=True,
             is_input_list=True,
             inputs=[
@@ -119,18 +136,19 @@ class SCEditTrainCSCTuner(io.ComfyNode):
                 *keeping_inputs(1000),
             ],
             outputs=[
-                CONTROL.Output(display_name="control", tooltip="Follows the first hint."),
+                CONTROL.Output(display_name="control0", tooltip="Follows hint0, the first."),
                 io.Image.Output(display_name="loss_plot", tooltip="The loss over the steps."),
                 io.Int.Output(display_name="steps", tooltip="Steps done."),
                 *(
                     CONTROL.Output(
                         id=f"control{number}",
                         display_name=f"control{number}",
-                        tooltip="Follows a further hint.",
+                        tooltip="Follows the hint of the same number.",
                     )
                     for number in range(1, _MOST_CONTROLS)
                 ),
             ],
+            **KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -155,11 +173,10 @@ class SCEditTrainCSCTuner(io.ComfyNode):
         data = to_training_set(model[0], (latents, positive), rows, empty, settings.get("buckets", True))
         shape = (settings["ratio"], to_blocks(settings.get("blocks", "")), settings["tuner_op"])
         specs = [TunerSpec.csc(layout, *shape, encoder=_encoder(settings, layout))] * len(rows)
-        hosted, losses = train_tuners(model[0], specs, control or [], data, settings)
-        plot = _plot(losses)
+        done = train_tuners(model[0], specs, control or [], data, settings)
         # a socket without a control stops what hangs on it, silently, as the host's switches do
-        others = [*hosted[1:], *[ExecutionBlocker(None)] * (_MOST_CONTROLS - len(hosted))]
-        return io.NodeOutput(hosted[0], plot, len(losses), *others, ui=ui.PreviewImage(plot, cls=cls))
+        others = [*done.tuners[1:], *[ExecutionBlocker(None)] * (_MOST_CONTROLS - len(done.tuners))]
+        return io.NodeOutput(done.tuners[0], done.plot, done.steps, *others, ui=done.shown)
 
 
 def _encoder_inputs() -> list[io.Input]:
@@ -209,8 +226,3 @@ def _encoder(settings: Mapping[str, Any], layout: SkipLayout) -> EncoderSize:
         settings.get("stem_ratio", 0) or usual.ratio, settings.get("hint_channels", 0) or usual.out
     )
     return EncoderSize(settings["kernel"], stem, settings.get("dual_conv", False))
-
-
-def _plot(losses: Sequence[float]) -> torch.Tensor:
-    """The loss curve as an IMAGE."""
-    return torch.from_numpy(plot_losses(losses).copy()).float()[None] / 255

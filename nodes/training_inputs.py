@@ -111,6 +111,7 @@ def shape_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "ratio",
+            display_name="rank ratio",
             default=1.0,
             min=0.1,
             max=1280.0,
@@ -134,6 +135,7 @@ def fine_inputs() -> list[io.Input]:
     return [
         io.Conditioning.Input(
             "empty",
+            display_name="empty prompt",
             optional=True,
             tooltip="An empty prompt, for caption_dropout.",
         ),

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import comfy.utils
+import comfy.model_management
 import folder_paths
 import torch
-from comfy_execution.utils import get_executing_context
-from PIL import Image
-from server import PromptServer
 
 from ..scedit_core import SCEditError, TunerSpec, build_tuners, save_checkpoint
 from ..scedit_core.training import Trainer, TrainingSet, describe, load_state, save_state, train
@@ -23,14 +19,22 @@ from .host_model import describe_model, differentiable
 from .hosting import HostedTuners, host_tuners
 from .patch import skip_layout
 from .paths import new_file, new_tuner
-from .preview import draw_preview
 from .training_inputs import START_OVER, to_config
+from .training_view import TrainingView, loss_plot, minutes
 
-_PREVIEW_SIZE = 512
 _SMALLER = (
     "set memory to 'least', lower batch_size (more accumulation makes up for it), or train at a smaller size"
 )
 _log = logging.getLogger(__name__)
+
+
+class Trained(NamedTuple):
+    """What a training gives; `shown` is what its node shows."""
+
+    tuners: list[HostedTuners]
+    plot: torch.Tensor
+    steps: int
+    shown: dict[str, Any]
 
 
 def train_tuners(
@@ -39,8 +43,8 @@ def train_tuners(
     begun: Sequence[HostedTuners],
     data: TrainingSet,
     settings: Mapping[str, Any],
-) -> tuple[list[HostedTuners], list[float]]:
-    """Train tuners of these sizes, or those `begun`, to their last step; with them all losses.
+) -> Trained:
+    """Train tuners of these sizes, or those `begun`, to their last step.
 
     What ends it early (a cancel, an error, NaN) leaves a state on disk, from which the next run goes on.
     """
@@ -53,13 +57,14 @@ def train_tuners(
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
         trainer = Trainer([tuners.to(base.device, dtype) for tuners in starts], base, data, config)
         facts = describe_model(model)
-        _Run(trainer, settings, state, facts).run(base.make_room)
+        view = TrainingView(trainer, settings["name"], settings.get("preview_every", 0))
+        _Run(trainer, settings, state, facts, view).run(base.make_room)
     metadata = {**facts, **describe(trainer)}
     hosted = [
         host_tuners(settings["name"], tuners.spec, tuners.state_dict(), metadata)
         for tuners in trainer.trained()
     ]
-    return hosted, trainer.losses
+    return Trained(hosted, loss_plot(trainer), trainer.step, view.shown())
 
 
 def _starts(specs: Sequence[TunerSpec], begun: Sequence[HostedTuners], seed: int) -> list[torch.nn.Module]:
@@ -83,28 +88,36 @@ class _Run:
     """Runs a trainer to its end with progress, previews and saves."""
 
     def __init__(
-        self, trainer: Trainer, settings: Mapping[str, Any], state: Path, facts: Mapping[str, str]
+        self,
+        trainer: Trainer,
+        settings: Mapping[str, Any],
+        state: Path,
+        facts: Mapping[str, str],
+        view: TrainingView,
     ) -> None:
         self.trainer = trainer
         self._name: str = settings["name"]
         self._save_every: int = settings.get("save_every", 0)
-        self._preview_every: int = settings.get("preview_every", 0)
         self._starts_over = settings.get("when_state_exists") == START_OVER
         self._state = state
         self._facts = facts
-        self._progress = comfy.utils.ProgressBar(trainer.config.steps)
-        self._preview: tuple[str, Image.Image, int] | None = None
-        self._began = (trainer.step, time.monotonic())
+        self._view = view
 
     def run(self, make_room: Callable[[int], int]) -> None:
         """Train to the last step, if `make_room` finds the bytes that it takes."""
         self._open()
         try:
             self._foresee(make_room)
-            self._began = (self.trainer.step, time.monotonic())
-            train(self.trainer, self._report, self._save, self._save_every)
+            self._train()
         except torch.cuda.OutOfMemoryError as error:
             raise SCEditError(f"the memory was not enough for this training ({error}); {_SMALLER}") from error
+
+    def _train(self) -> None:
+        self._view.begin()
+        try:
+            train(self.trainer, self._report, self._save, self._save_every)
+        finally:  # done, cancelled or broken: the node says how far it came
+            self._view.end()
 
     def _open(self) -> None:
         """Take up an earlier state, or make sure now that one can be written."""
@@ -112,7 +125,7 @@ class _Run:
             self._say(f"starts over; the earlier state is kept as {set_aside(self._state).name}")
         if self._state.exists():
             load_state(self.trainer, self._state)
-            self._say(f"goes on from step {self.trainer.step}")
+            self._view.note(f"goes on from step {self.trainer.step}")
         else:
             save_state(self.trainer, self._state)
 
@@ -122,37 +135,16 @@ class _Run:
             return
         needed = estimate_memory(self.trainer)
         free = make_room(needed)
-        beside = f"about {needed / 1e9:.1f} GB of memory beside the model"
+        beside = f"about {max(0.1, needed / 1e9):.1f} GB of memory beside the model"
         if needed > free:
             raise SCEditError(f"this training needs {beside}, but {free / 1e9:.1f} GB are free; {_SMALLER}")
         seconds = estimate_seconds(self.trainer)
-        line = f"needs {beside} ({free / 1e9:.1f} GB free) and about {_minutes(seconds)}"
-        _log.info("SCEdit: '%s' %s", self._name, line)
-        self._say(line)
+        self._view.note(f"needs {beside} ({free / 1e9:.1f} GB free) and about {minutes(seconds)}")
 
-    def _report(self, trainer: Trainer) -> None:
+    def _report(self, _trainer: Trainer) -> None:
         """Show how far it is. Raises what ComfyUI raises when the user cancels."""
         comfy.model_management.throw_exception_if_processing_interrupted()  # the bar looks but now and then
-        if self._preview_every and trainer.step % self._preview_every == 0:
-            self._preview = ("JPEG", Image.fromarray(draw_preview(trainer)), _PREVIEW_SIZE)
-        self._say(self._line(trainer))
-        self._progress.update_absolute(trainer.step, trainer.config.steps, self._preview)
-
-    def _line(self, trainer: Trainer) -> str:
-        first, began = self._began
-        pace = (time.monotonic() - began) / max(1, trainer.step - first)
-        left = pace * (trainer.config.steps - trainer.step)
-        recent = trainer.losses[-50:]
-        return (
-            f"step {trainer.step} of {trainer.config.steps}, loss {sum(recent) / len(recent):.4f}, "
-            f"{pace:.2f} s per step, {_minutes(left)} left"
-        )
-
-    def _say(self, line: str) -> None:
-        server, node = getattr(PromptServer, "instance", None), get_executing_context()
-        if server is not None and node is not None:  # absent where nodes run without a server
-            server.send_progress_text(line, node.node_id)
-        _log.debug("SCEdit: '%s' %s", self._name, line)
+        self._view.step()
 
     def _save(self, trainer: Trainer) -> None:
         """Save what there is; a full disk is told, and does not throw away what was learnt."""
@@ -162,7 +154,7 @@ class _Run:
                 save_tuners(trainer, self._name, {**self._facts, **describe(trainer)})
         except SCEditError as error:
             _log.warning("SCEdit: %s", error)
-            self._say(str(error))
+            self._view.note(str(error))
 
 
 def state_path(name: str) -> Path:
@@ -176,9 +168,3 @@ def save_tuners(trainer: Trainer, name: str, metadata: Mapping[str, str]) -> Non
         place = f"-{number}" if len(trainer.tuners) > 1 else ""
         target = new_tuner(f"{name}{place}-step{trainer.step:06d}", replace=True)
         save_checkpoint(tuners, target, metadata)
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -23,7 +23,7 @@ from scedit_core.annotators.outpaint import Margins, border_mask, outpaint
 from scedit_core.annotators.random_mask import random_mask
 from scedit_core.annotators.sketch import sketch
 
-__all__ = ["FOLDER", "pictures"]
+__all__ = ["FOLDER", "photo_pixels", "picture_table", "pictures", "tile_width"]
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "web" / "docs" / "pictures"
@@ -36,16 +36,16 @@ Pixels = np.ndarray  # uint8 RGB (H, W, 3)
 
 def pictures() -> dict[str, Pixels]:
     """Every picture by the name of its file, with tiles in rows."""
-    photo, page = _photo(), drawing()
+    photo, page = photo_pixels(), drawing()
     brush, masks = _brush(photo), [_mask(photo, style, seed) for style, seed in _MASKS]
     return {
-        "canny": _table([_with_edges(photo, columns=2)]),
-        "color": _table([[photo, color(photo)]]),
-        "masked_image": _table([[photo, _grey(brush), _cut(photo, brush)]]),
-        "sketch": _table([_with_lines(page, columns=2)]),
-        "random_mask": _table([[*map(_grey, masks)], [_cut(photo, mask) for mask in masks]]),
-        "outpaint": _table(_grown(photo)),
-        "any_hint": _table(
+        "canny": picture_table([_with_edges(photo, columns=2)]),
+        "color": picture_table([[photo, color(photo)]]),
+        "masked_image": picture_table([[photo, _grey(brush), _cut(photo, brush)]]),
+        "sketch": picture_table([_with_lines(page, columns=2)]),
+        "random_mask": picture_table([[*map(_grey, masks)], [_cut(photo, mask) for mask in masks]]),
+        "outpaint": picture_table(_grown(photo)),
+        "any_hint": picture_table(
             [
                 [*_with_edges(photo, columns=3), color(photo)],
                 [_cut(photo, brush), *_with_lines(page, columns=3)],
@@ -85,7 +85,8 @@ _CUP = (
 )
 
 
-def _photo() -> Pixels:
+def photo_pixels() -> Pixels:
+    """The photo of the help pages."""
     with Image.open(ROOT / "sandbox" / "photo.jpg") as photo:
         return np.array(photo.convert("RGB"))
 
@@ -121,13 +122,13 @@ def _cut(photo: Pixels, mask: np.ndarray) -> Pixels:
 
 def _with_edges(photo: Pixels, columns: int) -> list[Pixels]:
     """A photo and its edges at the size they are shown at: lines of one pixel fade if they are scaled."""
-    small = _scaled(photo, _side(columns))
+    small = _scaled(photo, tile_width(columns))
     return [small, canny(small)]
 
 
 def _with_lines(page: Pixels, columns: int) -> list[Pixels]:
     """A drawing and its lines, likewise."""
-    small = _scaled(page, _side(columns))
+    small = _scaled(page, tile_width(columns))
     return [small, sketch(small)]
 
 
@@ -146,13 +147,13 @@ def _on_ground(pixels: Pixels, shape: tuple[int, ...]) -> Pixels:
     return tile
 
 
-def _table(rows: Sequence[Sequence[Pixels]]) -> Pixels:
+def picture_table(rows: Sequence[Sequence[Pixels]]) -> Pixels:
     """Pictures of one shape in rows and columns."""
-    side = _side(len(rows[0]))
+    side = tile_width(len(rows[0]))
     return _joined([_joined([_scaled(tile, side) for tile in row], axis=1) for row in rows], axis=0)
 
 
-def _side(columns: int) -> int:
+def tile_width(columns: int) -> int:
     """Width of a tile, in pixels."""
     return (WIDTH - (columns - 1) * _GAP) // columns
 

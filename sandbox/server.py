@@ -42,6 +42,8 @@ PACK_CONTENT = (
     "example_workflows",
     "pyproject.toml",
 )
+SANDBOX_CONTENT = ("__init__.py", "bring.py", "model.py", "photo.jpg", "scene.png", "example_workflows")
+FIRST_GRAPH = f"template=scedit_sandbox&source={SANDBOX}"
 BASE_FOLDERS = ("models", "input", "output", "custom_nodes", "user", "temp")
 
 START_TIMEOUT = 240.0  # seconds; the first start on a slow disk compiles and reads about 1 GB
@@ -173,6 +175,10 @@ class ComfyServer:
     def interrupt(self) -> None:
         """Cancel what is running, as the user's button does."""
         self._request("/interrupt", body=b"{}")
+
+    def is_busy(self) -> bool:
+        """Whether a prompt is running or waiting."""
+        return any(self._json("/queue").values())
 
     def fetch_image(self, ref: dict[str, str]) -> bytes:
         """The file behind an image reference such as outputs[node_id]["images"][0]."""
@@ -311,8 +317,16 @@ def _prepare_base(base: Path) -> None:
     for name in PACK_CONTENT:
         _copy(REPO / name, pack / name)
     sandbox = _emptied(base / "custom_nodes" / SANDBOX)
-    for name in ("__init__.py", "model.py"):
+    for name in SANDBOX_CONTENT:
         _copy(REPO / "sandbox" / name, sandbox / name)
+
+
+def _skip_introduction(base: Path) -> None:
+    """On a first visit the page covers its graph with a browser of templates; here it has one to show."""
+    settings = base / "user" / "default" / "comfy.settings.json"
+    if not settings.exists():
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")
 
 
 def _emptied(folder: Path) -> Path:
@@ -373,9 +387,12 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8188)
     options = parser.parse_args()
     exit_on_terminate()
+    _skip_introduction(options.base)
     try:
         with ComfyServer(options.comfyui, base=options.base, port=options.port) as server:
-            print(f"ComfyUI runs at {server.url} (Ctrl+C stops it)")
+            print(f"Open  {server.url}/?{FIRST_GRAPH}")
+            print("and press Run: the graph that opens paints with the sandbox's model.")
+            print("Ctrl+C stops ComfyUI.")
             print(f"Models folder:  {server.models}")
             print(f"Log:            {server.log_file}", flush=True)
             server.wait()

@@ -15,6 +15,10 @@ class SCEditError(ValueError):
     def __init__(self, sentence: str) -> None:
         super().__init__(shown(" ".join(sentence.split("\n")), MOST_SENTENCE))
 
+    # ComfyUI writes the module of an error, which for a node pack is a path, in front of the sentence; it
+    # leaves that of built-in ones out, and the sentence begins with the class alone
+    __module__ = "builtins"
+
 
 def shown(name: object, most: int = MOST_SHOWN) -> str:
     """A name out of a file or folder, fit to stand in a sentence: on one line, and not longer than one."""

@@ -177,11 +177,12 @@ class TunerSpec:
         return [self.base] if self.base and any(self.base in name for name in names) else names
 
     def describe(self) -> str:
-        """Skip widths as a reader would write them, with the U-Net families that have them."""
+        """The U-Net families that have these skips, and then their widths, as a reader would write them."""
         widths = {block: self.channels[block] for block in sorted(self.channels)}
         is_whole = self.place == "skip" and list(widths) == list(range(len(widths)))
         shown = str(tuple(widths.values())) if is_whole else str(widths)
-        return f"{shown} ({' or '.join(self.families)})" if self.families else shown
+        where = "skips" if self.place == "skip" else "input blocks"
+        return f"{' or '.join(self.families) or 'a U-Net'} with {where} {shown}"
 
     def check_fits(self, layout: SkipLayout, name: str) -> None:
         """Raise SCEditError, naming both skip lists, if this tuner was made for another U-Net."""
@@ -194,14 +195,8 @@ class TunerSpec:
         self._check_places(layout, name)
 
     def _misfit(self, model: TunerSpec, name: str) -> str:
-        made, has = self.describe(), model.describe()
-        if self.place == "encoder":
-            return (
-                f"'{name}' was made for a U-Net with input blocks {made}, but this model has input blocks "
-                f"{has}; load the checkpoint it was trained on, or a tuner made for this one"
-            )
         return (
-            f"'{name}' was made for a U-Net with skips {made}, but this model has skips {has}; load the "
+            f"'{name}' was made for {self.describe()}, but this model is {model.describe()}; load the "
             "checkpoint it was trained on, or a tuner made for this one"
         )
 

@@ -21,19 +21,25 @@ DOWNLOADS = REPOSITORY / "scedit_core" / "annotators" / "download.py"
 SHARED_BY_NODES = {
     "captions",
     "detecting",
+    "folders",
     "hints",
     "host_model",
     "hosting",
     "inputs",
+    "kinds",
     "model_sketch",
     "patch",
     "paths",
     "preview",
     "scedit_core",
     "sockets",
+    "step",
+    "telling",
     "training_checks",
     "training_inputs",
+    "training_patch",
     "training_run",
+    "training_view",
 }
 LONGEST_FUNCTION = 60
 

@@ -59,21 +59,24 @@ def test_a_tuner_fits_the_models_that_have_its_skips_and_names_both_families_for
     if LAYOUTS[model].channels == TUNERS[tuner].channels:
         spec.check_fits(LAYOUTS[model], "mine")
         return
-    with pytest.raises(SCEditError, match="'mine' was made for a U-Net with skips") as caught:
+    with pytest.raises(SCEditError, match="'mine' was made for ") as caught:
         spec.check_fits(LAYOUTS[model], "mine")
-    made, has = str(caught.value).split("this model has")
+    made, has = str(caught.value).split("but this model is")
     for name, sentence in ((tuner, made), (model, has)):
         if FAMILY[name]:
             words = {FAMILY[name], LAYOUTS[name].base}
-            assert any(word and f"({word})" in sentence for word in words), sentence
+            # the family first, then its numbers
+            assert any(word and f" {word} with skips (" in sentence for word in words), sentence
         else:
-            assert "(SD" not in sentence
+            assert "SD" not in sentence
+            assert " a U-Net with skips (" in sentence
 
 
 def test_the_skips_of_a_few_blocks_name_all_families_that_have_them():
     assert TunerSpec("sc", {0: 1280}, {0: 4}).families == ["SD 1.5 / SD 2.x", "SDXL", "KOALA"]
     assert TunerSpec("sc", {3: 1280, 11: 320}, {3: 4, 11: 4}).families == ["SD 1.5 / SD 2.x"]
-    assert "(SD 1.5 / SD 2.x or SDXL)" in TunerSpec("sc", {0: 1280, 1: 1280}, {0: 4, 1: 4}).describe()
+    few = TunerSpec("sc", {0: 1280, 1: 1280}, {0: 4, 1: 4})
+    assert few.describe() == "SD 1.5 / SD 2.x or SDXL with skips (1280, 1280)"
 
 
 WORDS = [
@@ -120,7 +123,9 @@ def test_a_file_that_says_sd_2_does_not_fit_sd_1_and_keeps_saying_so_when_saved(
         for model in ("SD 2.0 and 2.1", "SD 2.0 inpainting", "unCLIP", "SVD"):
             spec.check_fits(LAYOUTS[model], "style")
         for model in ("SD 1.5", "SD 1.5 instruct"):
-            with pytest.raises(SCEditError, match=r"\(SD 2\.x\), but this model has skips .*\(SD 1\.5\)"):
+            with pytest.raises(
+                SCEditError, match=r"made for SD 2\.x with skips .*, but this model is SD 1\.5 "
+            ):
                 spec.check_fits(LAYOUTS[model], "style")
 
 

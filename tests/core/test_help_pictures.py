@@ -19,4 +19,5 @@ def test_a_help_picture_is_the_one_that_the_script_makes(name):
 
 
 def test_all_pictures_come_from_the_script():
-    assert {file.stem for file in made.FOLDER.glob("*.jpg")} == set(PICTURES)
+    # that of HED needs weights that are not here: sandbox/hed_picture.py makes it
+    assert {file.stem for file in made.FOLDER.glob("*.jpg")} == {*PICTURES, "hed"}

@@ -135,13 +135,17 @@ def test_the_node_offers_every_kind_that_is_drawn(node):
 
 
 def test_the_fingerprint_changes_with_every_file(node, pictures):
-    seen = [node.fingerprint_inputs(folder="set/cats", vae=None, clip=None, hint="none")]
+    seen = [node.fingerprint_inputs(folder="set/cats", vae=None, clip=None, hint="from folder")]
+    without_hints = node.fingerprint_inputs(folder="set/cats")
 
     def expect_change():
-        seen.append(node.fingerprint_inputs(folder="set\\cats"))
+        seen.append(node.fingerprint_inputs(folder="set\\cats", hint="from folder"))
         assert len(set(seen)) == len(seen)
 
-    assert node.fingerprint_inputs(folder="set/cats") == seen[0]
+    assert node.fingerprint_inputs(folder="set/cats", hint="from folder") == seen[0]
+    (pictures / "hints" / "img2.png").touch()
+    expect_change()
+    assert node.fingerprint_inputs(folder="set/cats") == without_hints  # of what it does not read
     (pictures / "img2.txt").write_text("another caption")
     expect_change()
     os.utime(pictures / "img2.png", ns=(1, 1))

@@ -75,7 +75,7 @@ def test_colours_are_those_of_the_scene_in_blocks(drawn):
 
 def test_the_mask_is_cut_out_and_the_border_is_black(drawn):
     hints, _ = drawn
-    is_cut = hints["SCEditRandomMask"] == 0
+    is_cut = hints["SCEditRandomMask"] == 255  # shown as masks are
     assert 0.05 < is_cut.mean() < 0.6
     assert np.array_equal(hints["SCEditMaskedImage"], np.where(is_cut, 0, SCENE))
     grown = np.pad(SCENE, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)))
