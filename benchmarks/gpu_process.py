@@ -71,12 +71,14 @@ class Process:
     def _begin(self) -> None:
         self._starts += 1
         command = [sys.executable, str(_CHILD), "--patcher", self.patcher, "--device", self._device]
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         if self._device == "cpu":
             command.append("--tiny")
+            environment["OMP_NUM_THREADS"] = "1"  # tiny models, and two processes at once
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-            encoding="utf-8", env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            encoding="utf-8", env=environment,
         )  # fmt: skip
         self._lines: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_read, args=(self._child, self._lines), daemon=True).start()
