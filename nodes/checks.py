@@ -24,6 +24,8 @@ from .hosting import HostedTuners
 from .patch import Condition
 from .sockets import CONDITION, CONTROL, TUNER
 
+_MOST_NAMED = 12  # choices in a sentence
+
 
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node, whose `execute` now refuses what its schema does not allow, with an SCEditError."""
@@ -117,7 +119,8 @@ def _check_kind(name: str, kinds: Sequence[str], value: Any) -> None:
 
 def _check_choice(name: str, value: Any, options: list[str]) -> None:
     if not isinstance(value, str) or value not in options:
-        known = ", ".join(map(shown, options))
+        known = ", ".join(map(shown, options[:_MOST_NAMED]))
+        known += f" and {len(options) - _MOST_NAMED} more" if len(options) > _MOST_NAMED else ""
         raise SCEditError(f"{name} is one of {known}, got {_described(value)}; choose one of them")
 
 

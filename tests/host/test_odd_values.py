@@ -1,4 +1,7 @@
-"""No value that a prompt or another pack's node may bring ends in anything but a result or a sentence."""
+"""No value that a prompt or another pack's node may bring ends in anything but a result or a sentence.
+
+SCEDIT_ODD_VALUES_SEED draws other values than the usual ones, SCEDIT_ALL_ODD_VALUES=1 takes all of them.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ import pytest
 import torch
 from detector_tools import weight_file
 from executor_tools import Executor
-from host_tools import picture
+from host_tools import load, picture, tiny_model
 from odd_values import cases
 from PIL import Image
 from support import GOLDEN, REPOSITORY, load_module
 
-PER_NODE = 40  # of the cases of a node, drawn anew for each seed
+PER_NODE = 40  # of the cases of a node
 SEED = int(os.environ.get("SCEDIT_ODD_VALUES_SEED", "0"))
 ALL = os.environ.get("SCEDIT_ALL_ODD_VALUES") == "1"  # some 10,000 cases
 
@@ -31,8 +34,10 @@ ENDINGS = ("done", "cancelled", "refused", "the host")
 
 
 @pytest.fixture(scope="module")
-def things(pack: Any, model: Any, tuner: Any, control: Any, sandbox_models: Path) -> dict[str, Any]:
+def things(pack: Any, nodes: dict[str, Any], sandbox_models: Path) -> dict[str, Any]:
     """A good value of each type that only nodes make."""
+    model = tiny_model()
+    tuner, control = load(nodes, "SCEditLoadSCTuner", "sc_full"), load(nodes, "SCEditLoadCSCTuner", "csc_k1")
     load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
     path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
     _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
@@ -65,6 +70,7 @@ def executor(
         "folder": "set", "tuner_name": GOLDEN.tuner("sc_full").name, "resolution": 64, "steps": 1,
         "ratio": 4.0, "accumulation": 1, "width": 32, "height": 32,
         "SCEDIT_TUNER,SCEDIT_CONTROL": things["SCEDIT_TUNER"],
+        "SCEditLoadCSCTuner.tuner_name": GOLDEN.tuner("csc_k1").name,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_paths, "input_directory", str(folder.parent))
@@ -85,8 +91,7 @@ WITHOUT_WEIGHTS = {"SCEditDepth", "SCEditPose", "SCEditSegmentation"}
 
 def test_good_values_bring_results(executor, nodes):
     endings = {name: executor.outcome(executor.good_case(node), 60) for name, node in nodes.items()}
-    refused = {*WITHOUT_WEIGHTS, "SCEditLoadCSCTuner"}  # the one tuner that all get is a style
-    assert endings == {name: "refused" if name in refused else "done" for name in nodes}
+    assert endings == {name: "refused" if name in WITHOUT_WEIGHTS else "done" for name in nodes}
 
 
 def test_every_odd_value_ends_in_a_result_or_a_sentence(executor, nodes, things):
