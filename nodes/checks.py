@@ -43,6 +43,8 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         for one in schema.inputs:
             if one.id in looked_up and isinstance(given.get(one.id), str):
                 _check_kind(one.id, (io.String.io_type,), given[one.id])
+            elif isinstance(one, io.DynamicCombo.Input) and one.id not in inputs:
+                _check(one, {one.id: {}}, schema.is_input_list)  # the host leaves out what is not offered
             elif one.id in inputs and not (one.optional and one.id not in given and _is_socket(one)):
                 _check(one, inputs, schema.is_input_list)
         return run(cls, **given)

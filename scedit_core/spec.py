@@ -146,10 +146,15 @@ class TunerSpec:
             )
         channels = {block: layout.channels[block] for block in chosen}
         smallest = min(channels.values())
-        if not 1 / _MOST_RATIO <= ratio <= smallest:
+        if not 0 < ratio <= smallest:
             raise SCEditError(
                 f"rank = channels / ratio must be at least 1 at every skip; the narrowest has {smallest} "
-                f"channels, so choose a ratio from {1 / _MOST_RATIO} up to {smallest}, not {ratio}"
+                f"channels, so choose a ratio above 0 and up to {smallest}, not {ratio}"
+            )
+        if ratio * _MOST_RATIO < 1:
+            raise SCEditError(
+                f"a ratio of {ratio} makes tuners more than {_MOST_RATIO} times as wide as their skips; "
+                "choose 0.1 or more"
             )
         return cls("sc", channels, {block: int(width / ratio) for block, width in channels.items()}, op=op)
 

@@ -83,6 +83,7 @@ def test_features_have_the_size_of_the_skips_of_any_chosen_blocks(blocks):
         (lambda: TunerSpec.sc(LAYOUT, 0), ["above 0"]),
         (lambda: TunerSpec.sc(LAYOUT, -1), ["above 0"]),
         (lambda: TunerSpec.sc(LAYOUT, float("nan")), ["above 0", "nan"]),
+        (lambda: TunerSpec.sc(LAYOUT, 5e-324), ["64 times as wide", "0.1 or more"]),
         (lambda: TunerSpec.sc(LAYOUT, blocks=()), ["0 to 5", "at least one"]),
         (lambda: TunerSpec.sc(LAYOUT, blocks=(0, 6)), ["0 to 5", "[0, 6]"]),
         (lambda: TunerSpec.csc(LAYOUT, blocks=(-1,)), ["0 to 5", "[-1]"]),
@@ -90,6 +91,7 @@ def test_features_have_the_size_of_the_skips_of_any_chosen_blocks(blocks):
         (lambda: EncoderSize(kernel=0), ["odd", "got 0"]),
         (lambda: StemSize(0.0, 256), ["stem"]),
         (lambda: StemSize(1.0, 0), ["stem"]),
+        (lambda: StemSize(1e308, 256), ["stem", "too many", "to 64"]),
     ],
 )
 def test_sizes_that_make_no_tuner_are_refused_in_a_sentence(make, words):

@@ -87,7 +87,7 @@ class Executor:
     def good_case(self, node: Any) -> Case:
         """A node with good values alone."""
         first = slots(node)[0]
-        return Case(node.__name__, first, self._good_value(first), first.type in self._good)
+        return Case(node.__name__, first, self._good_value(node, first), first.type in self._good)
 
     def outcome(self, case: Case, patience: float = PATIENCE) -> str:
         """`done`, `cancelled`, `refused` by us or by `the host`, or else what went wrong, in words."""
@@ -119,15 +119,16 @@ class Executor:
                 inputs.get(name, case.slot.chosen.get(name)) != value for name, value in slot.chosen.items()
             ):
                 continue
-            value = case.slot.chosen.get(slot.name, self._good_value(slot))
+            value = case.slot.chosen.get(slot.name, self._good_value(node, slot))
             inputs[slot.name] = self._linked(prompt, slot.name, value) if slot.type in self._good else value
         value = case.value
         inputs[case.slot.name] = self._linked(prompt, case.slot.name, value) if case.is_linked else value
         prompt["node"] = {"class_type": case.node, "inputs": inputs}
         return prompt
 
-    def _good_value(self, slot: Slot) -> Any:
-        value = self._good.get(slot.name, self._good.get(slot.type))
+    def _good_value(self, node: Any, slot: Slot) -> Any:
+        own = self._good.get(f"{node.__name__}.{slot.name}")
+        value = self._good.get(slot.name, self._good.get(slot.type)) if own is None else own
         if value is None and isinstance(slot.input, io.WidgetInput):
             value = slot.input.default
         return slot.input.options[0] if value is None and isinstance(slot.input, io.Combo.Input) else value

@@ -58,6 +58,7 @@ def test_a_choice_that_is_not_offered_is_named_with_those_that_are(sentence):
     for kind in ("magic", None, 5, ["canny"]):
         words = sentence("SCEditPreprocess", image=image, condition={"condition": kind})
         assert "condition is one of canny, color," in words
+    assert "condition is one of canny, color," in sentence("SCEditPreprocess", image=image)
     assert "condition holds further inputs" in sentence("SCEditPreprocess", image=image, condition="canny")
     assert "low_threshold" in sentence("SCEditPreprocess", image=image, condition={"condition": "canny"})
 

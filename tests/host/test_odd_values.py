@@ -70,6 +70,7 @@ def executor(
         "folder": "set", "tuner_name": GOLDEN.tuner("sc_full").name, "resolution": 64, "steps": 1,
         "ratio": 4.0, "accumulation": 1, "width": 32, "height": 32,
         "SCEDIT_TUNER,SCEDIT_CONTROL": things["SCEDIT_TUNER"],
+        "SCEditLoadCSCTuner.tuner_name": GOLDEN.tuner("csc_k1").name,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_paths, "input_directory", str(folder.parent))
@@ -90,8 +91,7 @@ WITHOUT_WEIGHTS = {"SCEditDepth", "SCEditPose", "SCEditSegmentation"}
 
 def test_good_values_bring_results(executor, nodes):
     endings = {name: executor.outcome(executor.good_case(node), 60) for name, node in nodes.items()}
-    refused = {*WITHOUT_WEIGHTS, "SCEditLoadCSCTuner"}  # the one tuner that all get is a style
-    assert endings == {name: "refused" if name in refused else "done" for name in nodes}
+    assert endings == {name: "refused" if name in WITHOUT_WEIGHTS else "done" for name in nodes}
 
 
 def test_every_odd_value_ends_in_a_result_or_a_sentence(executor, nodes, things):
