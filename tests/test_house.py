@@ -31,7 +31,9 @@ SHARED_BY_NODES = {
     "preview",
     "scedit_core",
     "sockets",
+    "step",
     "training_inputs",
+    "training_patch",
     "training_run",
 }
 LONGEST_FUNCTION = 60
