@@ -3,8 +3,8 @@
     PYTHONPATH=. python tests/core/crash_tools.py [--rounds 200] [--seed 0]
 
 Each round forks a process that saves one version after the other to the same place, kills it with SIGKILL
-within the time of two saves, and reads what lies there. It starts as a process of its own, with one thread: a fork
-of more than one may hang.
+within the time of two saves, and reads what lies there. It starts as a process of its own, with one thread: a
+fork of more than one may hang.
 """
 
 from __future__ import annotations
