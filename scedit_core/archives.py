@@ -20,7 +20,8 @@ from torch import Tensor
 
 from .errors import SCEditError, shown
 from .limits import MOST_DIRECTORY, MOST_PICKLE, MOST_TENSORS_READ
-from .pickles import RefusedPickle, Storage, StoredTensor, TornPickle, read_pickle
+from .pickles import read_pickle
+from .stored import RefusedPickle, Storage, StoredTensor, TornPickle
 
 _ARCHIVE = b"PK\x03\x04"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, and lengths of the name and of what follows it

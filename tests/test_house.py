@@ -154,6 +154,13 @@ def test_shipped_code_runs_no_text_and_no_process_and_asks_no_network(file):
 
 
 @each(SHIPPED)
+def test_shipped_code_has_nobody_else_read_a_pickle(file):
+    assert not roots(file) & {"pickle", "joblib", "shelve", "dill", "marshal"}
+    calls = {called(call) for call in nodes_of(file, ast.Call)}
+    assert not calls & {"torch.load", "torch.jit.load", "np.load", "numpy.load"}
+
+
+@each(SHIPPED)
 def test_shipped_code_raises_instead_of_asserting_and_silences_nothing(file):
     assert not list(nodes_of(file, ast.Assert))
     caught = {h.type and ast.unparse(h.type) for h in nodes_of(file, ast.ExceptHandler)}
