@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from scedit_core import SkipLayout, TunerSpec, build_tuners, read_checkpoint, save_checkpoint
 from scedit_core.kind import tuner_kind, weight_file
 
-LAYOUT = SkipLayout.from_channels((64, 64, 32, 32))
+LAYOUT = SkipLayout.from_channels((64,) * 5 + (32,) * 4)
 
 
 def test_golden_tuners_of_every_layout_have_the_kind_that_reading_them_tells(golden):

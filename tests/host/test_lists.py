@@ -8,7 +8,7 @@ from host_tools import run
 
 from scedit_core import SkipLayout, TunerSpec, build_tuners, save_checkpoint
 
-LAYOUT = SkipLayout.from_channels((64, 64, 32, 32))
+LAYOUT = SkipLayout.from_channels((64,) * 5 + (32,) * 4)
 
 
 def options(node, name):
