@@ -40,8 +40,8 @@ The model is a toy of 9 million weights for drawn scenes of {SIDE} x {SIDE} pixe
 - **Bypass** one **Condition** (Ctrl+B)
 - another **seed**, or a prompt: **a large red star on a white background**
 
-**Its settings**: checkpoint **{CHECKPOINT}**, {SIDE} x {SIDE}, CFG {CFG}, euler, colour blocks of
-{RATIO}. They serve in every other template too."""
+**Its settings**: checkpoint **{CHECKPOINT}**, {SIDE} x {SIDE}, CFG {CFG}, euler, colour blocks of {RATIO}.
+They serve in every other template too."""
 
 
 def first_graph() -> dict[str, Any]:
