@@ -84,7 +84,7 @@ class SCEditApplyCSCTuner(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="An SD 1.5, SD 2.x or SDXL model; it is not changed itself."),
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
-                io.Image.Input("image", display_name="hint image", tooltip=IMAGE_TIP),
+                io.Image.Input("image", tooltip=IMAGE_TIP),
                 strength("strength", "Strength of the control: 0 off, 1 as trained, linear above and below."),
                 start_percent(),
                 end_percent(),

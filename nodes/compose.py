@@ -32,7 +32,7 @@ class SCEditCondition(io.ComfyNode):
             search_aliases=["scedit", "multi controlnet", "control stack", "条件", "制御"],
             inputs=[
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
-                io.Image.Input("image", display_name="hint image", tooltip=IMAGE_TIP),
+                io.Image.Input("image", tooltip=IMAGE_TIP),
                 strength("weight", "Weight of this control beside the others (alpha in the paper)."),
                 start_percent(),
                 end_percent(),

@@ -135,7 +135,6 @@ def fine_inputs() -> list[io.Input]:
     return [
         io.Conditioning.Input(
             "empty",
-            display_name="empty prompt",
             optional=True,
             tooltip="An empty prompt, for caption_dropout.",
         ),

@@ -19,7 +19,7 @@ BROWSER_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_SETTLE = 600  # ms in which the frontend has drawn what it was told
+_SETTLE = 400  # ms in which the frontend has drawn what it was told
 
 _READY = """window.app?.extensionManager && window.app.graph && window.LiteGraph
     && Object.keys(LiteGraph.registered_node_types).some(name => name.startsWith("SCEdit"))"""
@@ -65,7 +65,7 @@ def wait_until_ready(page: Any) -> None:
     """Wait until the frontend knows the nodes and has opened its first graph."""
     page.wait_for_function(_READY, timeout=120_000)
     page.wait_for_function("app.graph.nodes.length > 0", timeout=120_000)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(1000)
 
 
 class Screen:

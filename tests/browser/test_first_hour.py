@@ -124,6 +124,16 @@ def test_a_fresh_node_is_as_wide_as_its_title_in_every_language(page):
     assert [title for title, needed, there in titles if needed > there] == []
 
 
+def test_names_are_clear_in_english_and_hide_no_translation(page):
+    """A socket's name in the schema would stand before that of any language."""
+    names = """kind => LiteGraph.createNode(kind).inputs.map(({name, label, localized_name, widget}) =>
+        [name, widget ? null : label ?? null, localized_name])"""
+    found = {name: shown for name, _, shown in page.evaluate(names, "SCEditApplyCSCTuner")}
+    assert found["image"] == "hint image"
+    for kind in ("SCEditApplyCSCTuner", "SCEditCondition", "SCEditTrainSCTuner", "SCEditTrainCSCTuner"):
+        assert [name for name, label, _ in page.evaluate(names, kind) if label and "." not in name] == []
+
+
 def test_sockets_of_our_types_have_colours_of_their_own(screen):
     colours = """vue => ["SCEDIT_TUNER", "SCEDIT_CONTROL", "SCEDIT_CONDITION"].map(type => vue
         ? getComputedStyle(document.documentElement).getPropertyValue(`--color-datatype-${type}`).trim()

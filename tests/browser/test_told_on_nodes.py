@@ -65,7 +65,7 @@ def test_the_text_stays_when_the_page_is_loaded_again(screen):
     screen.run()
     shown = screen.texts()
     assert len(shown) == len(READING)
-    screen.page.wait_for_timeout(1500)  # the frontend keeps drafts a little later
+    screen.page.wait_for_timeout(1000)  # the frontend keeps drafts a little later
     screen.reload()
     assert sorted(screen.texts()) == sorted(shown)
 
@@ -114,14 +114,19 @@ def pictures_of(screen, node):
     return sorted(map(tuple, screen.page.evaluate(sizes, node)))
 
 
+def until(screen, condition, seconds):
+    """Wait until something is to be seen, if it comes."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not condition():
+        screen.page.wait_for_timeout(200)
+
+
 def test_training_shows_losses_beside_the_preview_while_it_runs_and_after(screen):
     screen.open(training(f"preview_{screen.name}", 3000, preview_every=3))
     screen.page.evaluate("app.graph.getNodeById(3).setSize([420, 1000])")
     screen.look_at(3)
     screen.start()
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not (len(pictures_of(screen, 3)) == 2 and has_plot(screen, 3)):
-        screen.page.wait_for_timeout(200)
+    until(screen, lambda: len(pictures_of(screen, 3)) == 2 and has_plot(screen, 3), 30)
     assert len(pictures_of(screen, 3)) == 2
     assert has_plot(screen, 3)
     screen.server.interrupt()
@@ -151,4 +156,6 @@ def test_training_says_how_it_ended(screen):
     assert f"goes on from step {step}" in done
     assert f"done, {step + 2} steps, " in done
     assert any("4 pictures" in text for text in screen.texts())
-    assert len(pictures_of(screen, 3)) == 1
+    screen.look_at(3)
+    until(screen, lambda: len(pictures_of(screen, 3)) == 1, 10)
+    assert len(pictures_of(screen, 3)) == 1  # no preview was asked for

@@ -41,7 +41,8 @@ function paintSockets() {
 
 /** As wide as the canvas needs for the title in full: it keeps a title's height free on both sides. */
 function widen(node) {
-    const context = app.canvas.ctx;
+    const context = app.canvas?.ctx;
+    if (!context) return; // nothing is drawn yet
     context.save();
     context.font = node.titleFontStyle;
     const width = Math.ceil(context.measureText(node.title).width) + 2 * LiteGraph.NODE_TITLE_HEIGHT + 4;
