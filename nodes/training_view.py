@@ -49,7 +49,7 @@ class TrainingView:
         """Show the step that was taken, and every now and then a preview beside the losses."""
         trainer = self._trainer
         if self._preview_every and trainer.step % self._preview_every == 0:
-            self._preview = torch.from_numpy(draw_preview(trainer)).float()[None] / 255
+            self._preview = torch.from_numpy(draw_preview(trainer).copy()).float()[None] / 255
             show_pictures(self._pictures())
         say("\n".join([*self._said, self._progress()]))
         self._bar.update_absolute(trainer.step, trainer.config.steps)
