@@ -81,10 +81,12 @@ def step(model: Any, size: int) -> torch.Tensor:
 def applied(nodes: Any, model: Any, tuner: str, image: torch.Tensor | None) -> list[Any]:
     """The MODEL with a file loaded and applied by the nodes, at strengths 1 and 0."""
     if image is None:
-        style = nodes.SCEditLoadSCTuner.execute(tuner).args[0]
-        return [nodes.SCEditApplySCTuner.execute(model, style, s).args[0] for s in (1.0, 0.0)]
-    control = nodes.SCEditLoadCSCTuner.execute(tuner).args[0]
-    return [nodes.SCEditApplyCSCTuner.execute(model, control, image, s).args[0] for s in (1.0, 0.0)]
+        style = nodes.SCEditLoadSCTuner.execute(tuner_name=tuner).args[0]
+        apply = nodes.SCEditApplySCTuner.execute
+        return [apply(model=model, tuner=style, strength=s).args[0] for s in (1.0, 0.0)]
+    control = nodes.SCEditLoadCSCTuner.execute(tuner_name=tuner).args[0]
+    inputs = {"model": model, "control": control, "image": image}
+    return [nodes.SCEditApplyCSCTuner.execute(**inputs, strength=s).args[0] for s in (1.0, 0.0)]
 
 
 def run(nodes: Any, base: str, size: int, folder: Path) -> None:

@@ -122,7 +122,7 @@ class _Run:
     def _open(self) -> None:
         """Take up an earlier state, or make sure now that one can be written."""
         if self._state.exists() and self._starts_over:
-            self._say(f"starts over; the earlier state is kept as {set_aside(self._state).name}")
+            self._view.note(f"starts over; the earlier state is kept as {set_aside(self._state).name}")
         if self._state.exists():
             load_state(self.trainer, self._state)
             self._view.note(f"goes on from step {self.trainer.step}")

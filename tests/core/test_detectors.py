@@ -275,7 +275,7 @@ BROKEN = {
     "one missing": (lambda good: dict(list(good.items())[1:]), ["missing: norm"]),
     "one too many": (lambda good: {**good, "more": torch.zeros(1)}, ["unknown: more"]),
     "other size": (lambda good: {**good, "norm": torch.zeros(3)}, ["other sizes", "norm"]),
-    "no numbers": (lambda good: {**good, "norm": good["norm"].to("meta")}, ["no numbers", "norm"]),
+    "no numbers": (lambda good: {**good, "norm": good["norm"].to("meta")}, ["refused", "meta_tensor"]),
     "whole numbers": (lambda good: {**good, "norm": good["norm"].int()}, ["no numbers", "norm"]),
     "no tensors": (lambda good: {"norm": subprocess.Popen}, ["refused"]),
 }

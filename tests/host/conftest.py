@@ -55,18 +55,24 @@ def nodes(pack: ModuleType) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session", params=["static", "dynamic"])
-def host_mode(request: pytest.FixtureRequest) -> Iterator[str]:
+def host_mode(request: pytest.FixtureRequest) -> str:
     """How ComfyUI started: "dynamic" as on NVIDIA by default, with dynamic VRAM, "static" as elsewhere.
 
     Dynamic is what main.py sets when it finds a card: layers have no weights until they are filled, files are
     mapped by comfy-aimdo, and the patcher is ModelPatcherDynamic, which stands aside for the plain one where
     the device is a CPU. So one thing is left that no CPU can run: weights paged in during a step.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "dynamic":
-            patch.setattr(comfy.memory_management, "aimdo_enabled", True)
-            patch.setattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcherDynamic)
-        yield request.param
+    return request.param
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have ComfyUI in the mode that a test asks for before anything of the test is made; else static."""
+    is_dynamic = (
+        getattr(item, "callspec", None) is not None and item.callspec.params.get("host_mode") == "dynamic"
+    )
+    patcher = comfy.model_patcher
+    comfy.memory_management.aimdo_enabled = is_dynamic
+    patcher.CoreModelPatcher = patcher.ModelPatcherDynamic if is_dynamic else patcher.ModelPatcher
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import comfy.latent_formats
+import comfy.memory_management
 import comfy.model_base
 import comfy.model_patcher
 import comfy.ops
@@ -106,6 +107,7 @@ def imagined() -> Iterator[None]:
         # PyTorch switches mixed precision off where there is no card
         patch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
         patch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+        patch.setattr(comfy.memory_management, "aimdo_enabled", False)  # layers have weights at once
         with FakeTensorMode(allow_non_fake_inputs=True), torch.random.fork_rng(devices=[]):
             yield
 
