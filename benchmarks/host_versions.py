@@ -4,8 +4,9 @@
 
 Each FOLDER is a ComfyUI of another version; they run on the packages of the one that dev.py uses, which
 comes first. Every server is a process of its own with the same models, and runs, on the sandbox's miniature
-model: a control, a control within a window and a mask, and a style with two controls. Prints each version
-and, for each graph, the largest difference of a pixel (of 255) from the first version's picture.
+model: a control, a control within a window and a mask, a style with two controls, and a control that it
+trains itself. Prints each version and, for each graph, the largest difference of a pixel (of 255) from the
+first version's picture.
 
 The photo is given as a PNG: versions differ in how they decode a JPEG.
 """
@@ -27,7 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "tests"), str(REPOSITORY / "tests" / "host")]
 
 from host_start import add_device_option
-from server_tools import PHOTO, base_prompt, changed, pixels, server_module
+from server_tools import PHOTO, base_prompt, changed, pixels, server_module, training_prompt
 
 Prompt = dict[str, dict[str, Any]]
 
@@ -61,6 +62,7 @@ def graphs(photo: str) -> dict[str, Prompt]:
         "one control": plain,
         "window and mask": window,
         "style and two controls": both,
+        "a control trained here": training_prompt(photo, "trained", steps=5),
     }
 
 

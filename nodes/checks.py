@@ -173,6 +173,11 @@ def _is_hosted(kind: str) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, HostedTuners) and value.patcher.model.spec.kind == kind
 
 
+def _is_vae(value: Any) -> bool:
+    """What encodes and decodes: texts and bytes do one of the two, and a CLIP tokenizes too."""
+    return hasattr(value, "encode") and hasattr(value, "decode") and not hasattr(value, "tokenize")
+
+
 def _is_bundle(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(one, Condition) for one in value)
 
@@ -191,7 +196,7 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: hasattr(value, "model") and hasattr(value.model, "model_config"),
     ),
     io.Clip.io_type: ("a CLIP", lambda value: hasattr(value, "encode_from_tokens_scheduled")),
-    io.Vae.io_type: ("a VAE", lambda value: hasattr(value, "encode") and not hasattr(value, "tokenize")),
+    io.Vae.io_type: ("a VAE", _is_vae),
     TUNER.io_type: ("an SC-Tuner (style)", _is_hosted("sc")),
     CONTROL.io_type: ("a CSC-Tuner (control)", _is_hosted("csc")),
     CONDITION.io_type: ("conditions of 'Condition' or 'Compose Conditions'", _is_bundle),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..scedit_core import SCEditError
 from ..scedit_core.errors import shown
 from ..scedit_core.kind import Kind, tuner_kind, weight_file
-from .paths import own_folder, tuner_names, tuner_path
+from .paths import SOURCES, own_folder, tuner_names, tuner_path
 
 NONE_YET = "none yet: put tuners into models/scedit and press R"
 
@@ -57,8 +57,7 @@ def _path(name: str) -> Path:
     if name == NONE_YET:
         raise SCEditError(
             f"there is no tuner of this kind in {own_folder()} yet; put a file or folder there and press R, "
-            "the published ones are on ModelScope (iic/scepter_scedit) and on Hugging Face "
-            "(scepter-studio/scepter_scedit)"
+            f"{SOURCES}"
         )
     return tuner_path(name)
 

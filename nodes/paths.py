@@ -19,7 +19,7 @@ from ..scedit_core.names import existing_parts, leads_out, new_parts
 FOLDER_KEY = "scedit"
 ANNOTATOR_KEY = "scedit_annotators"
 
-_SOURCES = (
+SOURCES = (
     "the published ones are on ModelScope (iic/scepter_scedit) and on Hugging Face "
     "(scepter-studio/scepter_scedit)"
 )
@@ -115,7 +115,7 @@ def tuner_path(name: str) -> Path:
             return path
     raise SCEditError(
         f"no tuner '{shown(name)}' in {shown(' or '.join(folders), 500)}; put the file or folder there and "
-        f"press R, {_SOURCES}"
+        f"press R, {SOURCES}"
     )
 
 

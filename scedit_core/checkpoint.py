@@ -92,7 +92,7 @@ def _sized(tuners: SCTunerSet | CSCTunerSet) -> SCTunerSet | CSCTunerSet:
 
     ComfyUI's linear layers are so where it has dynamic VRAM, as on NVIDIA by default.
     """
-    is_lazy = any(getattr(layer, "weight", layer) is None for layer in tuners.modules())
+    is_lazy = any(layer.weight is None for layer in tuners.modules() if hasattr(layer, "weight"))
     return build_tuners(tuners.spec, operations=Unset, device=torch.device("meta")) if is_lazy else tuners
 
 

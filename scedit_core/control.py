@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .errors import SCEditError
 from .spec import HintSpec, TunerSpec
-from .tuner import make_tuners
+from .tuner import make_tuners, start_at_zero
 
 # Strides of the stem's seven convs: hint pixels to latent pixels, 8 to 1.
 _STEM_STRIDES = (1, 1, 2, 1, 2, 1, 2)
@@ -82,7 +82,7 @@ class DualConv(nn.Module):
         before, narrow, after = widths
         self.down = operations.Conv2d(before, narrow, 3, stride=stride, padding=1, device=device, dtype=dtype)
         self.up = operations.Conv2d(narrow, after, 1, device=device, dtype=dtype)
-        _start_at_zero(self.up)
+        start_at_zero(self.up)
 
     def forward(self, x: Tensor) -> Tensor:
         """Feature `(N, C_i, H_i, W_i)` from the activated shallower one."""
@@ -107,7 +107,7 @@ def _dense(
     conv = operations.Conv2d(
         before, after, spec.kernel, stride=stride, padding=padding, device=device, dtype=dtype
     )
-    _start_at_zero(conv)
+    start_at_zero(conv)
     return conv
 
 
@@ -121,12 +121,6 @@ def _start_passing(conv: nn.Conv2d) -> None:
         return
     kept = 0.3557  # mean square of SiLU of a normal variable
     nn.init.normal_(conv.weight, std=(kept * conv.weight[0].numel()) ** -0.5)
-
-
-def _start_at_zero(conv: nn.Conv2d) -> None:
-    nn.init.zeros_(conv.weight)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
 
 
 class CSCTunerSet(nn.Module):

@@ -29,6 +29,13 @@ class Unset:
             """Leave the weights as they are."""
 
 
+def start_at_zero(layer: nn.Module) -> None:
+    """Zeros for the weights of a layer, unless a file brings them: on "meta" there is nothing to set."""
+    for weights in layer.parameters():
+        if not weights.is_meta:
+            nn.init.zeros_(weights)
+
+
 class SCTuner(nn.Module):
     """Tuner OP of one skip: `T(x) = up(GELU(down(x)))` on every pixel (paper, Eq. 6).
 
@@ -49,8 +56,7 @@ class SCTuner(nn.Module):
         layer = partial(self._layer(operations), device=device, dtype=dtype)
         self.down = layer(channels, rank)
         self.up = layer(rank, channels)
-        for weights in self.up.parameters():
-            nn.init.zeros_(weights)
+        start_at_zero(self.up)
 
     def _layer(self, operations: Any) -> Callable[..., nn.Module]:
         """What makes a layer of given channels in and out."""

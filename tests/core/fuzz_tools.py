@@ -7,6 +7,7 @@ from collections.abc import Callable
 from io import BytesIO
 
 import torch
+from byte_changes import CHANGES, change_bytes
 from fuzz_pickles import pickle_files
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
@@ -74,15 +75,11 @@ def changed_bytes(draw: DrawFn) -> tuple[str, bytes]:
         place = draw(st.integers(0, near - 1)) if draw(st.booleans()) else -draw(st.integers(1, near))
         place = min(max(place % (len(content) or 1), 0), len(content))
         size = draw(st.integers(1, 40))
-        change = draw(st.sampled_from(["replace", "cut out", "double", "cut off"]))
+        change = draw(st.sampled_from(["replace", *CHANGES]))
         if change == "replace":
             content[place : place + 1] = draw(st.binary(min_size=1, max_size=8))
-        elif change == "cut out":
-            del content[place : place + size]
-        elif change == "double":
-            content[place:place] = content[place : place + size]
         else:
-            del content[place:]
+            change_bytes(content, change, place, size)
     return kind, bytes(content)
 
 

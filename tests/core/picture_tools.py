@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from byte_changes import CHANGES, change_bytes
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from PIL import Image
@@ -50,18 +51,14 @@ def changed_bytes(draw: DrawFn) -> tuple[str, bytes]:
         near = draw(st.sampled_from([40, 200, len(content)]))  # headers are near the start
         place = draw(st.integers(0, max(0, min(near, len(content)) - 1)))
         size = draw(st.integers(1, 40))
-        change = draw(st.sampled_from(["replace", "number", "cut out", "double", "cut off"]))
+        change = draw(st.sampled_from(["replace", "number", *CHANGES]))
         if change == "replace":
             content[place : place + 1] = draw(st.binary(min_size=1, max_size=8))
         elif change == "number":
             order, number = draw(st.sampled_from("<>")), draw(NUMBERS)
             content[place : place + 4] = struct.pack(f"{order}I", number)
-        elif change == "cut out":
-            del content[place : place + size]
-        elif change == "double":
-            content[place:place] = content[place : place + size]
         else:
-            del content[place:]
+            change_bytes(content, change, place, size)
     return kind, _summed(bytes(content)) if kind == "png" and draw(st.booleans()) else bytes(content)
 
 

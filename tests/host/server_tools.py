@@ -63,6 +63,39 @@ def base_prompt(photo: str, size: int = 128) -> Prompt:
     }  # fmt: skip
 
 
+def training_prompt(photo: str, name: str, steps: int) -> Prompt:
+    """Train a control on one small picture, save it, and use it in the same graph."""
+    prompt = base_prompt(photo, size=64)
+    prompt["small"] = {
+        "class_type": "ImageScale",
+        "inputs": {
+            "image": ["photo", 0], "upscale_method": "area", "width": 64, "height": 64, "crop": "center",
+        },
+    }  # fmt: skip
+    prompt["encode"] = {
+        "class_type": "VAEEncode",
+        "inputs": {"pixels": ["small", 0], "vae": ["checkpoint", 2]},
+    }
+    prompt["hint"]["inputs"]["image"] = ["small", 0]
+    prompt["train"] = {
+        "class_type": "SCEditTrainCSCTuner",
+        "inputs": {
+            "model": ["checkpoint", 0], "latents": ["encode", 0], "positive": ["text", 0],
+            "hints.hint0": ["hint", 0], "empty": ["text", 0], "caption_dropout": 0.1,
+            "name": name, "steps": steps, "batch_size": 1, "accumulation": 1, "learning_rate": 1e-3,
+            "seed": 0, "tuner_op": "adapter", "ratio": 4.0, "kernel": 1, "hint_channels": 16,
+            "stem_ratio": 0.25,
+        },
+    }  # fmt: skip
+    prompt["keep"] = {
+        "class_type": "SCEditSaveTuner",
+        "inputs": {"tuner": ["train", 0], "name": name, "if_exists": "replace it", "dtype": "as trained"},
+    }
+    prompt["apply"]["inputs"]["control"] = ["train", 0]
+    del prompt["load"]
+    return prompt
+
+
 def changed(prompt: Prompt, node: str, **inputs: Any) -> Prompt:  # the inputs of any node
     """The prompt with some inputs of a node set."""
     copied = copy.deepcopy(prompt)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from comfy.context_windows import IndexListContextWindow
 from host_tools import picture, run, sample, tiny_model
 
 # one latent in a batch and alone: the same sums in other groupings
@@ -51,11 +52,9 @@ def test_masks_of_a_batch_act_each_on_their_latent(nodes, model, control):
 
 @pytest.mark.parametrize("key", ["context_window", "ad_params"])
 def test_context_windows_pick_the_hints_of_their_latents(nodes, model, control, key):
-    class Window:
-        index_list = (2, 0)
-
     images = picture(batch=4)
-    window = {"context_window": Window()} if key == "context_window" else {"ad_params": {"sub_idxs": [2, 0]}}
+    host_window = IndexListContextWindow([2, 0], total_frames=4)
+    window = {key: {"context_window": host_window, "ad_params": {"sub_idxs": [2, 0]}}[key]}
     skip = torch.randn(2, 32, 16, 16)
     edited = edited_skip(controlled(nodes, model, control, images), skip, cond_or_uncond=[0], **window)
     for row, frame in enumerate((2, 0)):

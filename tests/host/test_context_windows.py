@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfy.context_windows import ContextFuseMethods, ContextSchedules
+from comfy.context_windows import ContextFuseMethods, ContextSchedules, IndexListContextWindow
 from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from host_tools import picture, run, sample
 
@@ -75,15 +75,12 @@ def test_a_style_with_masks_keeps_them_in_windows(nodes, model, tuner):
 
 
 def test_a_window_that_does_not_fit_its_batch_is_refused_in_a_sentence(nodes, pack, model, control):
-    class Window:
-        index_list = (0, 1, 2)
-
     edited = controlled(nodes, model, control, FRAMES)
     patch = edited.model_options["transformer_options"]["patches"]["output_block_patch"][0]
     skip = torch.randn(2, 32, 8, 8)
     options = {
         "block": ("output", 5), "original_shape": [2, 4, 8, 8], "sigmas": torch.ones(1),
-        "cond_or_uncond": [0], "context_window": Window(),
+        "cond_or_uncond": [0], "context_window": IndexListContextWindow([0, 1, 2], total_frames=FRAMES),
     }  # fmt: skip
     with pytest.raises(pack.scedit_core.SCEditError, match="names 3 latents, but 2 are computed together"):
         patch(skip, skip, options)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from comfy.context_windows import IndexListContextWindow
 from imagined_gpu import CPU, CUDA, Reads, hosted, imagined, imagined_model, predict, with_numbers
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
@@ -101,11 +102,9 @@ def test_hints_and_masks_for_each_latent(bench, count):
 
 
 def test_a_context_window_of_many_hints(bench):
-    class Window:
-        index_list = (4, 5, 6)
-        causal_anchor_index = 3
-
-    check(bench.applied(bench.control(hints=8, masks=8)), latents=4, context_window=Window())
+    window = IndexListContextWindow([4, 5, 6], total_frames=8)
+    window.causal_anchor_index = 3
+    check(bench.applied(bench.control(hints=8, masks=8)), latents=4, context_window=window)
 
 
 def test_a_noise_window_reads_the_noise_level_once_a_step_and_outside_of_the_unet(bench):

@@ -9,44 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from server_tools import base_prompt, changed, pixels, server_module
+from server_tools import base_prompt, changed, pixels, server_module, training_prompt
 
 from scedit_core import load_checkpoint, read_checkpoint
 
 STEPS = 40
-
-
-def training_prompt(photo: str, name: str, steps: int = STEPS) -> dict[str, Any]:
-    """Train a control on one small picture, save it, and use it in the same graph."""
-    prompt = base_prompt(photo, size=64)
-    prompt["small"] = {
-        "class_type": "ImageScale",
-        "inputs": {
-            "image": ["photo", 0], "upscale_method": "area", "width": 64, "height": 64, "crop": "center",
-        },
-    }  # fmt: skip
-    prompt["encode"] = {
-        "class_type": "VAEEncode",
-        "inputs": {"pixels": ["small", 0], "vae": ["checkpoint", 2]},
-    }
-    prompt["hint"]["inputs"]["image"] = ["small", 0]
-    prompt["train"] = {
-        "class_type": "SCEditTrainCSCTuner",
-        "inputs": {
-            "model": ["checkpoint", 0], "latents": ["encode", 0], "positive": ["text", 0],
-            "hints.hint0": ["hint", 0], "empty": ["text", 0], "caption_dropout": 0.1,
-            "name": name, "steps": steps, "batch_size": 1, "accumulation": 1, "learning_rate": 1e-3,
-            "seed": 0, "tuner_op": "adapter", "ratio": 4.0, "kernel": 1, "hint_channels": 16,
-            "stem_ratio": 0.25,
-        },
-    }  # fmt: skip
-    prompt["keep"] = {
-        "class_type": "SCEditSaveTuner",
-        "inputs": {"tuner": ["train", 0], "name": name, "if_exists": "replace it", "dtype": "as trained"},
-    }
-    prompt["apply"]["inputs"]["control"] = ["train", 0]
-    del prompt["load"]
-    return prompt
 
 
 def state(server: Any, name: str) -> Path:
@@ -70,7 +37,7 @@ def interrupt(server: Any, name: str) -> None:
 @pytest.fixture(scope="module")
 def straight(server: Any, photo: str) -> dict[str, Any]:
     """Outputs of a training without a break."""
-    return server.execute(training_prompt(photo, "straight"))
+    return server.execute(training_prompt(photo, "straight", STEPS))
 
 
 def test_a_training_graph_trains_saves_and_samples(server, photo, straight):
