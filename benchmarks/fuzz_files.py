@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [str(TESTS), str(TESTS / "core")]
+sys.path[:0] = [str(TESTS), str(TESTS / "core" / "files")]
 
 from support import REPOSITORY, load_package
 

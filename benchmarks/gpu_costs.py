@@ -35,7 +35,7 @@ def compiled(bench: Bench, report: Report, base: str) -> None:
 
 def _variants(bench: Bench, base: str) -> dict[str, tuple[Any, Any]]:
     """MODEL and ControlNet (or None) of each variant."""
-    core, patch = bench.pack.scedit_core, bench.pack.nodes.patch
+    core, patch = bench.pack.scedit_core, bench.pack.nodes.patching.patch
     unet, image = bench.unet(base), picture(bench.size(base))
     model = workbench.unet_model(unet, torch.float16)
     layout = patch.skip_layout(model)

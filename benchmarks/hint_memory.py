@@ -62,7 +62,7 @@ def looker(name: str, device: str) -> tuple[Callable[[Any, int], Any], Callable[
     """How a net looks at a photo at a resolution, and what is said to take."""
     import detector_tools as tools
 
-    from scedit_core.annotators import depth, hed, pose, segmentation
+    from scedit_core.annotators.nets import depth, hed, pose, segmentation
 
     if name == "hed":
         net = filled(tools.ControlNetHED_Apache2, tools.hed_weights(), device)

@@ -64,10 +64,12 @@ def ways(pack: Any, path: Path) -> dict[str, Callable[[], Any]]:
     core = pack.scedit_core
     both = {
         "read_checkpoint": lambda: core.read_checkpoint(path),
-        "loader node": lambda: pack.nodes.hosting.read_hosted("control", path),
+        "loader node": lambda: pack.nodes.files.hosted.read_hosted("control", path),
     }
     if device().type != "cpu":
-        both["loader node, on the card"] = lambda: placed(pack.nodes.hosting.read_hosted("control", path)[1])
+        both["loader node, on the card"] = lambda: placed(
+            pack.nodes.files.hosted.read_hosted("control", path)[1]
+        )
     both["load_checkpoint"] = lambda: core.load_checkpoint(path)
     if path.is_file():
         both["load_file"] = lambda: load_file(path)

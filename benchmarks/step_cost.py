@@ -23,7 +23,7 @@ STEPS_PER_RUN = 20
 
 def variants(pack: Any, size: int) -> dict[str, tuple[Any, Any]]:
     """MODEL and ControlNet (or None) of each variant."""
-    core, patch = pack.scedit_core, pack.nodes.patch
+    core, patch = pack.scedit_core, pack.nodes.patching.patch
     model = sd15_model()
     layout = core.SkipLayout.from_channels(SKIPS_SD15)
     image = torch.rand(1, size, size, 3)

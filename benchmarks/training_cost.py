@@ -103,9 +103,9 @@ class Cost:
     ) -> None:
         self.core = pack.scedit_core
         inside = partial(importlib.import_module, package=pack.__name__)
-        self.recomputed = inside(".scedit_core.training.recompute").recomputed
+        self.recomputed = inside(".scedit_core.training.memory.recompute").recomputed
         self.recorder = inside(".scedit_core.training.recorded").Recorder
-        self.patch = inside(".nodes.training_patch")
+        self.patch = inside(".nodes.training.patch")
         self.layout = self.core.SkipLayout.from_unet_config(unet)
         self.config, self.device = unet, device
         # outside of the host's memory management, which would have weights come and go

@@ -198,4 +198,4 @@ def controlnet(image: Tensor, unet: Mapping[str, Any] = UNET_SD15, dtype: torch.
 def hosted(pack: ModuleType, spec: Any, seed: int = 0) -> Any:
     """Tuners of these sizes with random weights, as the pack's nodes hand them on."""
     shapes = shapes_of(pack.scedit_core.build_tuners(spec, device=torch.device("meta")))
-    return pack.nodes.hosting.host_tuners("random", spec, random_state(shapes, seed=seed), {})
+    return pack.nodes.files.hosted.host_tuners("random", spec, random_state(shapes, seed=seed), {})

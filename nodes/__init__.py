@@ -5,16 +5,16 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
 from .checks import checked
 from .compose import SCEditApplyConditions, SCEditComposeConditions, SCEditCondition
-from .convert import SCEditConvertTuner
-from .dataset import SCEditTrainingFolder
-from .detectors import SCEditDepth, SCEditHED, SCEditPose, SCEditSegmentation
-from .info import SCEditTunerInfo
-from .load import SCEditLoadCSCTuner, SCEditLoadSCTuner
-from .masks import SCEditOutpaint, SCEditRandomMask
-from .paths import register_annotator_folder, register_tuner_folder
-from .preprocess import SCEditCanny, SCEditColor, SCEditMaskedImage, SCEditPreprocess, SCEditSketch
-from .save import SCEditSaveTuner
-from .train import SCEditTrainCSCTuner, SCEditTrainSCTuner
+from .files.convert import SCEditConvertTuner
+from .files.folders import register_annotator_folder, register_tuner_folder
+from .files.info import SCEditTunerInfo
+from .files.load import SCEditLoadCSCTuner, SCEditLoadSCTuner
+from .files.save import SCEditSaveTuner
+from .hints.detectors import SCEditDepth, SCEditHED, SCEditPose, SCEditSegmentation
+from .hints.masks import SCEditOutpaint, SCEditRandomMask
+from .hints.nodes import SCEditCanny, SCEditColor, SCEditMaskedImage, SCEditPreprocess, SCEditSketch
+from .training.folder import SCEditTrainingFolder
+from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
 
 NODES: list[type[io.ComfyNode]] = [
     SCEditLoadSCTuner,

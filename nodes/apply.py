@@ -7,10 +7,11 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from .inputs import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
-from .patch import Condition, install
+from .patching.conditions import Condition
+from .patching.patch import install
 from .sockets import CONTROL, TUNER
 from .telling import note_misfit
+from .widgets import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
 
 
 class SCEditApplySCTuner(io.ComfyNode):

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ..scedit_core import SCEditError
 from ..scedit_core.errors import shown, some
-from .hosting import HostedTuners
-from .patch import Condition
+from .files.hosted import HostedTuners
+from .patching.conditions import Condition
 from .sockets import CONDITION, CONTROL, TUNER
 
 _MOST_NAMED = 12  # choices in a sentence

@@ -10,10 +10,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..scedit_core import SCEditError
-from .inputs import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
-from .patch import Condition, install
+from .patching.conditions import Condition
+from .patching.patch import install
 from .sockets import CONDITION, CONTROL
 from .telling import note_misfit
+from .widgets import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
 
 _MOST_CONDITIONS = 16
 

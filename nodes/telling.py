@@ -10,8 +10,8 @@ from comfy_api.latest import ui
 from comfy_execution.utils import get_executing_context
 from torch import Tensor
 
-from ..scedit_core.suits import misfit
-from .hosting import HostedTuners
+from ..scedit_core.annotators.suits import misfit
+from .files.hosted import HostedTuners
 
 _log = logging.getLogger(__name__)
 

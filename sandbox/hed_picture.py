@@ -23,7 +23,7 @@ from help_pictures import FOLDER, photo_pixels, picture_table, tile_width
 from PIL import Image
 from torch import Tensor
 
-from scedit_core.annotators.hed import build_hed, hed
+from scedit_core.annotators.nets.hed import build_hed, hed
 
 _CONVS = (2, 2, 3, 3, 3)  # of each block
 _MEAN = (122.67892, 116.66877, 104.00699)  # RGB, which the net takes off first

@@ -16,12 +16,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scedit_core.annotators.canny import canny
-from scedit_core.annotators.color import color
-from scedit_core.annotators.masked_image import masked_image
-from scedit_core.annotators.outpaint import Margins, border_mask, outpaint
-from scedit_core.annotators.random_mask import random_mask
-from scedit_core.annotators.sketch import sketch
+from scedit_core.annotators.drawn.canny import canny
+from scedit_core.annotators.drawn.color import color
+from scedit_core.annotators.drawn.masked_image import masked_image
+from scedit_core.annotators.drawn.outpaint import Margins, border_mask, outpaint
+from scedit_core.annotators.drawn.random_mask import random_mask
+from scedit_core.annotators.drawn.sketch import sketch
 
 __all__ = ["FOLDER", "photo_pixels", "picture_table", "pictures", "tile_width"]
 

@@ -38,7 +38,7 @@ Drawing = Callable[[world.Scene, np.random.Generator], np.ndarray]
 
 def canny_hint(pack: ModuleType) -> Drawing:
     """Canny at the random thresholds of the paper."""
-    canny = pack.scedit_core.annotators.canny.canny
+    canny = pack.scedit_core.annotators.drawn.canny.canny
 
     def draw(scene: world.Scene, rng: np.random.Generator) -> np.ndarray:
         return canny(scene.picture, int(rng.integers(50, 101)), int(rng.integers(200, 351)))
@@ -48,7 +48,7 @@ def canny_hint(pack: ModuleType) -> Drawing:
 
 def color_hint(pack: ModuleType) -> Drawing:
     """Colour blocks: every other time those that are measured, else of a random size around it."""
-    color = pack.scedit_core.annotators.color.color
+    color = pack.scedit_core.annotators.drawn.color.color
 
     def draw(scene: world.Scene, rng: np.random.Generator) -> np.ndarray:
         ratio = RATIO if rng.random() < 0.5 else int(rng.integers(24, 65))
@@ -59,7 +59,7 @@ def color_hint(pack: ModuleType) -> Drawing:
 
 def masked_hint(pack: ModuleType) -> Drawing:
     """The scene with a box, or its border, blackened."""
-    masked_image = pack.scedit_core.annotators.masked_image.masked_image
+    masked_image = pack.scedit_core.annotators.drawn.masked_image.masked_image
 
     def draw(scene: world.Scene, rng: np.random.Generator) -> np.ndarray:
         picture = torch.from_numpy(scene.picture).movedim(-1, 0)[None]  # (1, 3, H, W)
@@ -251,9 +251,9 @@ def load_pack() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules["scedit_pack"] = module
     spec.loader.exec_module(module)
-    for name in ("nodes", "scedit_core.annotators.canny", "scedit_core.annotators.color"):
+    for name in ("nodes", "scedit_core.annotators.drawn.canny", "scedit_core.annotators.drawn.color"):
         importlib.import_module(f"scedit_pack.{name}")
-    importlib.import_module("scedit_pack.scedit_core.annotators.masked_image")
+    importlib.import_module("scedit_pack.scedit_core.annotators.drawn.masked_image")
     return module
 
 

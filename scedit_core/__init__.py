@@ -1,6 +1,9 @@
 """SCEdit: edits of a diffusion U-Net's skip connections (arXiv 2312.11392). Needs torch, not ComfyUI."""
 
-from .checkpoint import (
+from .control import CSCTunerSet
+from .edit import PreparedEdit, SkipEdit, edit_encoder, edit_skip, prepare_edit
+from .errors import SCEditError
+from .files.checkpoint import (
     Checkpoint,
     build_tuners,
     fill_tuners,
@@ -9,9 +12,6 @@ from .checkpoint import (
     read_tuners,
     save_checkpoint,
 )
-from .control import CSCTunerSet
-from .edit import PreparedEdit, SkipEdit, edit_encoder, edit_skip, prepare_edit
-from .errors import SCEditError
 from .spec import EncoderSize, TunerSpec
 from .tuner import SCTunerSet
 from .unet import SkipLayout

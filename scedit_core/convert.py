@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .checkpoint import Checkpoint, build_tuners, read_checkpoint, save_checkpoint
-from .describe import sha256
 from .errors import SCEditError, shown
-from .export import write_published
+from .files.checkpoint import Checkpoint, build_tuners, read_checkpoint, save_checkpoint
+from .files.describe import sha256
+from .files.published import write_published
 
 OWN, PUBLISHED = "SCEdit", "scepter"
 LAYOUTS = (OWN, PUBLISHED)

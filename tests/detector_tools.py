@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     from controlnet_aux.open_pose.model import bodypose_model, handpose_model
     from transformers import ConvNextConfig, UperNetConfig, UperNetForSemanticSegmentation
 
-from scedit_core.annotators import weights as w
+from scedit_core.annotators.nets import weights as w
 
 
 def upernet() -> nn.Module:

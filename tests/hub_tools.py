@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from scedit_core.annotators.download import Progress, download_weights
-from scedit_core.annotators.weights import WeightFile
+from scedit_core.annotators.nets.download import Progress, download_weights
+from scedit_core.annotators.nets.weights import WeightFile
 
 BODY = bytes(range(256)) * 12_000  # 3 MB: several chunks
 FILE = WeightFile(

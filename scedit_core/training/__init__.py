@@ -1,9 +1,9 @@
 """Training of SC-Tuners and CSC-Tuners (arXiv 2312.11392, Section 3); knows nothing of ComfyUI."""
 
 from .config import TrainConfig
-from .data import Batch, Example, TrainingSet
-from .describe import describe
+from .dataset.examples import Batch, Example, TrainingSet
 from .loop import Trainer, train
+from .metadata import describe
 from .objective import BaseModel, denoising_loss
 from .state import load_state, save_state
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from ..errors import SCEditError
-from .recompute import MODES, Recompute
+from .memory.recompute import MODES, Recompute
 
 Precision = Literal["fp32", "bf16"]
 

@@ -9,15 +9,15 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import build_tuners
 from ..control import CSCTunerSet
 from ..edit import PreparedEdit, SkipEdit
 from ..errors import SCEditError
+from ..files.checkpoint import build_tuners
 from ..tuner import SCTunerSet
 from .config import TrainConfig
-from .data import Batch, TrainingSet, generator
+from .dataset.examples import Batch, TrainingSet, generator
+from .memory.recompute import recomputed
 from .objective import BaseModel, denoising_loss
-from .recompute import recomputed
 from .sketch import Sketch, sketch
 
 _HALF = (torch.float16, torch.bfloat16)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..edit import PreparedEdit
-from .data import Batch
+from .dataset.examples import Batch
 from .sketch import Sketch
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SCEditError, shown, some
-from ..files import read_tensors
+from ..files.disk import read_tensors
 from .config import TrainConfig
 
 KEY = "scedit.training"

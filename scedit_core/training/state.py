@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SCEditError, shown
-from ..files import write_tensors
+from ..files.disk import write_tensors
 from .loop import Trainer
 from .saved_state import KEY, MOMENTS, REMEDY, VERSION, SavedState, read_state
 from .sketch import Sketch

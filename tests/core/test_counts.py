@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scedit_core import EncoderSize, SkipLayout, TunerSpec, build_tuners
-from scedit_core.checkpoint import infer_spec
-from scedit_core.formats import detect_format
+from scedit_core.files.checkpoint import infer_spec
+from scedit_core.files.layouts import detect_format
 from scedit_core.spec import SD_STEM, SDXL_STEM, StemSize
 
 SD = SkipLayout((1280,) * 5 + (640,) * 3 + (320,) * 4, (1, 1, 2) * 3 + (1, 1, 1))

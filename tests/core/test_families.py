@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from scedit_core import EncoderSize, SCEditError, SkipLayout, TunerSpec, build_tuners, read_checkpoint
 from scedit_core import save_checkpoint as save
-from scedit_core.describe import describe_checkpoint
+from scedit_core.files.describe import describe_checkpoint
 from scedit_core.spec import StemSize, published_stem
 from scedit_core.unet import stated_base
 

@@ -17,7 +17,7 @@ COMFYUI = os.environ.get("COMFYUI_PATH", "")
 PACK = "scedit_pack"
 
 # Without ComfyUI there is nothing to test here; the header of the run says so.
-collect_ignore_glob = [] if COMFYUI else ["test_*.py"]
+collect_ignore_glob = [] if COMFYUI else ["*.py"]
 
 if COMFYUI:
     sys.path.insert(0, COMFYUI)

@@ -149,7 +149,7 @@ def hosted(pack: Any, spec: Any, dtype: torch.dtype, device: torch.device = CUDA
     """Tuners of these sizes in a dtype, as the sockets carry them; on the CPU they are offloaded."""
     tuners = pack.scedit_core.build_tuners(spec, operations=comfy.ops.manual_cast, device=device, dtype=dtype)
     patcher = comfy.model_patcher.ModelPatcher(tuners.requires_grad_(False), CUDA, CPU)
-    return pack.nodes.hosting.HostedTuners(name, patcher)
+    return pack.nodes.files.hosted.HostedTuners(name, patcher)
 
 
 def predict(model: Any, latents: int = 1, **options: Any) -> Tensor:

@@ -83,7 +83,7 @@ def test_what_brings_nothing_to_an_optional_input_is_as_if_it_were_not_there(nod
 def test_a_file_that_came_after_the_list_was_made_is_still_found(nodes, pack, tuner):
     nodes["SCEditLoadSCTuner"].GET_SCHEMA()
     source = GOLDEN.tuner("sc_full")
-    target = pack.nodes.paths.own_folder() / "later" / source.name
+    target = pack.nodes.files.folders.own_folder() / "later" / source.name
     target.parent.mkdir(parents=True)
     target.symlink_to(source)
     assert run(nodes["SCEditLoadSCTuner"], tuner_name=f"later/{source.name}").patcher.model.spec.kind == "sc"

@@ -60,7 +60,7 @@ def executor(
     pack: Any, nodes: dict[str, Any], things: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Executor]:
     """The executor, with short settings where the defaults take long, on a small computer."""
-    base, weights = tmp_path_factory.mktemp("odd"), pack.nodes.paths.annotator_folder()
+    base, weights = tmp_path_factory.mktemp("odd"), pack.nodes.files.folders.annotator_folder()
     folder = base / "input" / "set"
     folder.mkdir(parents=True)
     Image.new("RGB", (64, 64)).save(folder / "a.png")

@@ -1,0 +1,1 @@
+"""Tuner files as users have them: loaded, described, converted, saved."""

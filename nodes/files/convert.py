@@ -1,0 +1,64 @@
+"""The node that converts tuner files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from ...scedit_core.convert import LAYOUTS, OWN, PUBLISHED, convert
+from ..widgets import tuner_name
+from .folders import missing_tuner, new_tuner, own_folder, tuner_fingerprint, tuner_path
+
+
+class SCEditConvertTuner(io.ComfyNode):
+    """Write a tuner file again in this pack's layout or in the authors'."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditConvertTuner",
+            display_name="Convert Tuner (SCEdit)",
+            category="SCEdit/loaders",
+            description="Writes any tuner that can be loaded as this pack's safetensors, or as the authors' "
+            "published folder. No number changes.",
+            search_aliases=["scedit", "convert", "safetensors", "pickle", "export", "转换", "转换格式"],
+            is_output_node=True,
+            inputs=[
+                tuner_name(),
+                io.String.Input(
+                    "name", default="converted", tooltip="Name in models/scedit; folders are allowed."
+                ),
+                io.Combo.Input(
+                    "layout",
+                    options=list(LAYOUTS),
+                    default=OWN,
+                    tooltip="SCEdit: one safetensors file with metadata, mapped into memory when loaded. "
+                    "scepter: a folder as the authors publish them, for their framework; it has no metadata.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(
+                    display_name="tuner_name", tooltip="Name under which a loader finds it, after pressing R."
+                )
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
+        """Refuse a missing file before anything runs."""
+        return missing_tuner(tuner_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, tuner_name: str, name: str = "", layout: str = OWN) -> Any:
+        """Convert again when the file changed."""
+        return (tuner_fingerprint(tuner_name), name, layout)
+
+    @classmethod
+    def execute(cls, tuner_name: str, name: str, layout: str = OWN) -> io.NodeOutput:
+        """Write the file or folder beside those that are there; none is replaced."""
+        target = new_tuner(name, replace=False, suffix="" if layout == PUBLISHED else ".safetensors")
+        source = convert(tuner_path(tuner_name), target, layout)
+        saved = target.relative_to(own_folder()).as_posix()
+        return io.NodeOutput(saved, ui=ui.PreviewText(f"{source.format_name} -> {layout}: {target}"))

@@ -1,0 +1,101 @@
+"""Tuners in the care of ComfyUI's memory management."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import comfy.cli_args
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import torch
+from torch import Tensor
+
+from ...scedit_core import Checkpoint, CSCTunerSet, SCTunerSet, TunerSpec, fill_tuners, read_tuners
+from ...scedit_core.files.stamps import Stamp
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+_FILE_KIND = "scedit_mapped_file"
+
+
+@dataclass(frozen=True, eq=False)
+class HostedTuners:
+    """Tuners held by a ModelPatcher, so that ComfyUI loads and offloads their weights.
+
+    `metadata` is what their file says of them, or will say once they are saved.
+    """
+
+    name: str
+    patcher: ModelPatcher
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def host_tuners(
+    name: str, spec: TunerSpec, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> HostedTuners:
+    """Tuners of these sizes and weights, in the dtype of the weights, as the sockets carry them.
+
+    The weights are taken over: those of a memory-mapped file stay there until ComfyUI loads them.
+    """
+    return _host(name, fill_tuners(spec, state_dict, operations=comfy.ops.manual_cast), metadata)
+
+
+def read_hosted(name: str, path: Path) -> tuple[Checkpoint, HostedTuners]:
+    """A tuner file or published folder and its tuners. Raises SCEditError, in one sentence.
+
+    The weights stay in the file, unless ComfyUI was started with --disable-mmap: then they are copied.
+    """
+    mapped = not comfy.cli_args.args.disable_mmap
+    checkpoint, tuners = read_tuners(path, comfy.ops.manual_cast, mapped=mapped)
+    hosted = _host(name, tuners, checkpoint.metadata)
+    if mapped:
+        hosted.patcher.set_model_patch(_MappedFile(Stamp.of(checkpoint.path)), _FILE_KIND)
+    return checkpoint, hosted
+
+
+class _MappedFile:
+    """Has the host look, before each loading of the weights, whether the file they lie in is still the same.
+
+    The host moves what it finds among a model's patches to the model's device and then to its dtype before it
+    loads the weights, by `to`, and to a device alone when it unloads them, which must not fail. Nothing else
+    is ever done with this kind of patch.
+    """
+
+    def __init__(self, stamp: Stamp) -> None:
+        self._stamp = stamp
+
+    def to(self, device_or_dtype: Any) -> _MappedFile:
+        """Raise SCEditError if weights are about to be loaded and their file was written over in place."""
+        if not isinstance(device_or_dtype, torch.device):
+            self._stamp.check()
+        return self
+
+
+def in_place(patcher: ModelPatcher) -> ModelPatcher:
+    """Tuners whose weights stay where they are between forward and backward.
+
+    Newer hosts can page them out and in; then a copy is made that the host loads as a whole.
+    """
+    if not patcher.is_dynamic():
+        return patcher
+    with torch.inference_mode(False):  # what is made in inference mode cannot be differentiated through
+        state_dict = {key: value.to("cpu", copy=True) for key, value in patcher.model.state_dict().items()}
+        tuners = fill_tuners(patcher.model.spec, state_dict, operations=comfy.ops.manual_cast)
+    tuners.requires_grad_(False)
+    return comfy.model_patcher.ModelPatcher(tuners, patcher.load_device, patcher.offload_device)
+
+
+def _host(name: str, tuners: SCTunerSet | CSCTunerSet, metadata: Mapping[str, str]) -> HostedTuners:
+    # looked up now, not imported by name: ComfyUI rebinds it at start when weights are loaded dynamically
+    patcher = comfy.model_patcher.CoreModelPatcher(
+        tuners,
+        load_device=comfy.model_management.get_torch_device(),
+        offload_device=comfy.model_management.unet_offload_device(),
+    )
+    tuners.requires_grad_(False)  # a training on top of them records nothing of theirs
+    return HostedTuners(name, patcher, metadata)

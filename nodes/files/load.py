@@ -1,0 +1,94 @@
+"""Nodes that load tuner files."""
+
+from __future__ import annotations
+
+import logging
+
+from comfy_api.latest import io
+
+from ...scedit_core.files.kind import Kind
+from ..sockets import CONTROL, TUNER
+from ..widgets import ReadsTuner, tuner_name
+from .folders import tuner_path
+from .hosted import HostedTuners, read_hosted
+from .kinds import check_kind, names_of_kind, wrong_tuner
+
+_log = logging.getLogger(__name__)
+
+
+def _load(name: str, kind: Kind) -> HostedTuners:
+    checkpoint, hosted = read_hosted(name, tuner_path(name))
+    check_kind(name, checkpoint.spec.kind, kind)
+    for note in checkpoint.notes:
+        _log.info("SCEdit: '%s': %s", name, note)
+    return hosted
+
+
+class _LoadTuner(ReadsTuner):
+    """What both loaders do; they differ in the kind of tuner and in their texts."""
+
+    KIND: Kind
+
+    @classmethod
+    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
+        """Refuse a missing file and one of the other kind before anything runs."""
+        return wrong_tuner(tuner_name, cls.KIND)
+
+    @classmethod
+    def execute(cls, tuner_name: str) -> io.NodeOutput:
+        """Load the file."""
+        return io.NodeOutput(_load(tuner_name, cls.KIND))
+
+
+class SCEditLoadSCTuner(_LoadTuner):
+    """Load an SC-Tuner: a style taught to a U-Net's skip connections."""
+
+    KIND = "sc"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditLoadSCTuner",
+            display_name="Load SC-Tuner (SCEdit)",
+            category="SCEdit/loaders",
+            description="Loads an SCEdit SC-Tuner (a style) from models/scedit.",
+            search_aliases=["scedit", "sc tuner", "style tuner", "scepter", "加载微调器", "风格"],
+            inputs=[tuner_name(names_of_kind("sc"))],
+            outputs=[TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner'.")],
+        )
+
+
+class SCEditLoadCSCTuner(_LoadTuner):
+    """Load a CSC-Tuner: a controller that steers generation by an image."""
+
+    KIND = "csc"
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditLoadCSCTuner",
+            display_name="Load CSC-Tuner (SCEdit)",
+            category="SCEdit/loaders",
+            description="Loads an SCEdit CSC-Tuner (canny, color, depth, ... control) from models/scedit.",
+            search_aliases=[
+                "scedit",
+                "csc tuner",
+                "controlnet",
+                "t2i adapter",
+                "canny",
+                "color",
+                "depth",
+                "hed",
+                "openpose",
+                "inpaint",
+                "scepter",
+                "加载控制器",
+                "控制",
+                "线稿",
+                "制御",
+            ],
+            inputs=[tuner_name(names_of_kind("csc"))],
+            outputs=[CONTROL.Output(display_name="control", tooltip="For 'Apply CSC-Tuner' or 'Condition'.")],
+        )

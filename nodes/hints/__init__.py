@@ -1,0 +1,1 @@
+"""Hint images and masks."""

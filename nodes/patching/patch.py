@@ -1,0 +1,271 @@
+"""The seam to ComfyUI's model patching: how edits of skips get into a MODEL, and which of them act in a step.
+
+ComfyUI calls the wrapper `make_ready` before it runs the U-Net, and a SkipPatch at each output block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from comfy.patcher_extension import CallbacksMP, WrappersMP
+from torch import Tensor
+
+from ...scedit_core import PreparedEdit, SCEditError, SkipEdit, edit_encoder, edit_skip, prepare_edit
+from .conditions import Condition, skip_layout
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+OUTPUT_KIND = "output_block_patch"
+INPUT_KIND = "input_block_patch"
+STEP_KEY = "scedit_step"
+
+
+def install(model: ModelPatcher, conditions: Sequence[Condition], strength: float = 1.0) -> ModelPatcher:
+    """A clone of the MODEL with these edits added to those it has; the MODEL itself stays as it is.
+
+    Every clone has at most one SkipPatch, so that controls read the unedited skip and not each other's
+    results. An edit without effect is left out: the base model's picture comes out bit for bit.
+    """
+    skip_layout(model)  # refuses a model without skips even if there is nothing to add
+    clone = model.clone()
+    earlier = skip_patch(clone.model_options["transformer_options"])
+    patch = earlier or SkipPatch()
+    for condition in conditions:
+        edit = condition.edit_of(model, strength)
+        if not edit.is_silent:
+            patch = patch.extended(edit, condition.hosted.patcher)
+    if patch.edits:
+        put(clone, OUTPUT_KIND, patch)
+    if patch.edits and earlier is None:
+        clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "scedit", make_ready)
+        _ensure_cleanup(clone)
+    if patch.edits_encoder:
+        put(clone, INPUT_KIND, EncoderPatch(patch))
+    return clone
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the U-Net: its latent's height and width, its rows, and where and in what it computes."""
+
+    size: tuple[int, int]
+    rows: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """The edits that act in one call, ready for it; `latents[b]` is the number of the latent in row b."""
+
+    edits: tuple[PreparedEdit, ...]
+    latents: Tensor | None
+    call: Call
+    sigmas: Tensor | None
+    window: Any
+
+    def fits(self, call: Call, options: Mapping[str, Any]) -> bool:
+        """True if it was made for this very call and not for an earlier one with the same dictionary."""
+        same_step = self.sigmas is options.get("sigmas") and self.window is options.get("context_window")
+        return same_step and self.call == call
+
+
+class SkipPatch:
+    """All SCEdit edits of one model clone: an `output_block_patch` object, immutable but for its cache.
+
+    Clones of a MODEL share patch objects, and several threads may call one (a device each), so the cache of
+    encoded hints is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling
+    run.
+    """
+
+    def __init__(self, edits: Sequence[SkipEdit] = (), patchers: Sequence[ModelPatcher] = ()) -> None:
+        self.edits = tuple(edits)
+        self.patchers = tuple(patchers)
+        self._prepared: dict[tuple[Any, ...], PreparedEdit] = {}
+        self._rows: dict[tuple[Any, ...], Tensor] = {}
+        self._sigma: tuple[Tensor, float] | None = None
+
+    def extended(self, edit: SkipEdit, patcher: ModelPatcher) -> SkipPatch:
+        """A new patch with one more edit."""
+        return SkipPatch((*self.edits, edit), (*self.patchers, patcher))
+
+    # Not traced into a compiled U-Net: each step's edits would compile it again.
+    @torch.compiler.disable
+    def __call__(
+        self, h: Tensor, skip: Tensor | None, transformer_options: dict[str, Any]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Edit the skip that the host is about to hand to an output block; None if a patch took it away."""
+        if skip is None:
+            return h, None
+        step = self.current_step(skip, transformer_options)
+        return h, edit_skip(skip, transformer_options["block"][1], step.edits, step.latents)
+
+    def current_step(self, skip: Tensor, options: dict[str, Any]) -> Step:
+        """The step that was made ready for this call, or, where a U-Net is called directly, one made now."""
+        height, width = options["original_shape"][-2:]
+        call = Call((height, width), skip.shape[0], skip.device, skip.dtype)
+        step = options.get(STEP_KEY)
+        if step is None or not step.fits(call, options):
+            step = options[STEP_KEY] = self.step(call, options)
+        return step
+
+    def step(self, call: Call, options: Mapping[str, Any]) -> Step:
+        """The edits that act in a call of the U-Net, ready for the latents it works on."""
+        edits = tuple(self._prepare(index, call) for index in self._active(options))
+        window = options.get("context_window")
+        return Step(edits, self._latents(call, options), call, options.get("sigmas"), window)
+
+    @property
+    def edits_encoder(self) -> bool:
+        """True if it has edits of the encoder, for which the host has another place to call it from."""
+        return any(edit.tuners.spec.place == "encoder" for edit in self.edits)
+
+    def to(self, _device_or_dtype: Any) -> SkipPatch:
+        """Nothing to move: the patchers hold the weights, and hints are encoded where the skips are."""
+        return self
+
+    def models(self) -> list[ModelPatcher]:
+        """The weights that ComfyUI has to load together with the model."""
+        return list(dict.fromkeys(self.patchers))
+
+    def cleanup(self) -> None:
+        """Called by ComfyUI when a sampling run ends, whether it succeeded or not."""
+        self._prepared.clear()
+        self._rows.clear()
+        self._sigma = None
+
+    def _active(self, options: Mapping[str, Any]) -> list[int]:
+        """Indices of the edits that act at this step's noise level."""
+        if all(edit.is_always_on for edit in self.edits):
+            return list(range(len(self.edits)))
+        sigma = self._noise_level(options["sigmas"])
+        return [index for index, edit in enumerate(self.edits) if edit.acts_at(sigma)]
+
+    def _noise_level(self, sigmas: Tensor) -> float:
+        """This step's noise level, read from the device once however often the step calls the U-Net."""
+        seen = self._sigma
+        if seen is None or seen[0] is not sigmas:
+            seen = self._sigma = (sigmas, float(sigmas.max()))
+        return seen[1]
+
+    def _prepare(self, index: int, call: Call) -> PreparedEdit:
+        key = (index, call.size, call.device, call.dtype)
+        if key not in self._prepared:
+            like = torch.empty(0, device=call.device, dtype=call.dtype)
+            self._prepared[key] = prepare_edit(self.edits[index], *call.size, like)
+        return self._prepared[key]
+
+    def _latents(self, call: Call, options: Mapping[str, Any]) -> Tensor | None:
+        """Number of the latent in each row, on the device; None where one hint and mask serve all."""
+        if all(_is_single(edit.hint) and _is_single(edit.mask) for edit in self.edits):
+            return None
+        key = (call.device, *latents_of_rows(call.rows, options))
+        if key not in self._rows:
+            self._rows[key] = torch.tensor(key[1:], device=call.device)
+        return self._rows[key]
+
+
+class EncoderPatch:
+    """Has a SkipPatch called where ComfyUI lets input blocks be edited; the weights are the SkipPatch's."""
+
+    def __init__(self, patch: SkipPatch) -> None:
+        self.patch = patch
+
+    @torch.compiler.disable
+    def __call__(self, h: Tensor, transformer_options: dict[str, Any]) -> Tensor:
+        """Edit what an input block is about to pass on, to the next block and to its skip."""
+        step = self.patch.current_step(h, transformer_options)
+        return edit_encoder(h, transformer_options["block"][1], step.edits, step.latents)
+
+    def to(self, _device_or_dtype: Any) -> EncoderPatch:
+        """Nothing to move."""
+        return self
+
+
+def make_ready(
+    executor: Any,
+    x: Tensor,
+    t: Tensor,
+    c_concat: Any = None,
+    c_crossattn: Any = None,
+    control: Any = None,
+    transformer_options: dict[str, Any] | None = None,
+    **conds: Any,
+) -> Tensor:
+    """The host's apply_model, before which the edits of a step are made ready.
+
+    What a step has to read from the device (its noise level, if an edit has a window) and to send to it is
+    done here, while nothing of the U-Net is alive.
+    """
+    options = transformer_options or {}
+    patch = skip_patch(options)
+    if patch is not None:
+        height, width = x.shape[-2:]
+        call = Call((height, width), x.shape[0], x.device, executor.class_obj.get_dtype_inference())
+        options = {**options, STEP_KEY: patch.step(call, options)}
+    return executor(x, t, c_concat, c_crossattn, control, options, **conds)
+
+
+def skip_patch(options: Mapping[str, Any]) -> SkipPatch | None:
+    """Our patch among a MODEL's transformer_options, which has at most one."""
+    patches = options.get("patches", {}).get(OUTPUT_KIND, [])
+    return next((patch for patch in patches if isinstance(patch, SkipPatch)), None)
+
+
+def put(model: ModelPatcher, kind: str, patch: SkipPatch | EncoderPatch) -> None:
+    """Put a patch in the place of the MODEL's earlier one, or after all others if it has none."""
+    patches = model.model_options["transformer_options"].get("patches", {}).get(kind, [])
+    place = next((i for i, other in enumerate(patches) if isinstance(other, type(patch))), None)
+    if place is None:
+        model.set_model_patch(patch, kind)
+    else:
+        patches[place] = patch
+
+
+def latents_of_rows(rows: int, options: Mapping[str, Any]) -> list[int]:
+    """Number of the latent in each row: the batch is chunks (cond, uncond, ...) times latents.
+
+    Raises SCEditError if a context window does not say what each row is.
+    """
+    chunks = len(options.get("cond_or_uncond", ())) or 1
+    latents = _window(options)
+    if latents is None:
+        return [*range(rows // chunks)] * chunks
+    if len(latents) * chunks != rows:
+        raise SCEditError(
+            f"a context window names {len(latents)} latents, but {rows // chunks} are computed together, so "
+            "nobody knows which hint or mask belongs to which; give one hint and one mask for all, or remove "
+            "what changes the window"
+        )
+    return [*latents] * chunks
+
+
+def _window(options: Mapping[str, Any]) -> Sequence[int] | None:
+    """Which latents of the batch are sampled now, if context windows split it (ComfyUI, AnimateDiff)."""
+    window = options.get("context_window")
+    if window is None:
+        return (options.get("ad_params") or {}).get("sub_idxs")
+    if getattr(window, "dim", 0) != 0:  # it splits another dimension than the batch
+        return None
+    anchor = getattr(window, "causal_anchor_index", None)  # a latent before the window, computed with it
+    return [*([] if anchor is None or anchor < 0 else [anchor]), *window.index_list]
+
+
+def _ensure_cleanup(model: ModelPatcher) -> None:
+    """Have SkipPatch.cleanup() called where the host does not do so by itself, as ComfyUI 0.16."""
+    if not hasattr(model, "model_patches_call_function"):
+        model.add_callback_with_key(CallbacksMP.ON_CLEANUP, "scedit", _clean_up_patches)
+
+
+def _clean_up_patches(model: ModelPatcher) -> None:
+    patch = skip_patch(model.model_options["transformer_options"])
+    if patch is not None:
+        patch.cleanup()
+
+
+def _is_single(images: Tensor | None) -> bool:
+    return images is None or images.shape[0] == 1

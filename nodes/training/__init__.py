@@ -1,0 +1,1 @@
+"""Training as a graph: the folder, the run, the base model."""

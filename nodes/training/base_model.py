@@ -1,0 +1,206 @@
+"""A ComfyUI MODEL as the frozen base model of a training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import comfy.model_management
+import comfy.sampler_helpers
+import comfy.samplers
+import torch
+from comfy.ldm.modules.attention import attention_pytorch
+from torch import Tensor, nn
+
+from ...scedit_core import PreparedEdit, SCEditError
+from ...scedit_core.training.memory.recompute import Recompute
+from ...scedit_core.training.sketch import Sketch
+from .model_sketch import sketch_model
+from .patch import hold_in_place, training_options
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+
+# names of the modelspec standard for what ComfyUI calls otherwise
+_ARCHITECTURES = {
+    "SD15": "stable-diffusion-v1",
+    "SD20": "stable-diffusion-v2",
+    "SDXL": "stable-diffusion-xl-v1-base",
+}
+
+
+class HostModel:
+    """A MODEL that is loaded and ready to be differentiated through; a `scedit_core.training.BaseModel`.
+
+    A caption is one entry of a CONDITIONING: `[tensor, dictionary]`.
+    """
+
+    def __init__(self, patcher: ModelPatcher, recompute: Recompute) -> None:
+        self.device = patcher.load_device
+        self._patcher = patcher
+        self._model = patcher.model
+        self.sampling = self._model.model_sampling
+        self.latent_format = self._model.latent_format
+        self.dtype: torch.dtype = self._model.get_dtype_inference()
+        self.sigmas: Tensor = self.sampling.sigmas.detach().float().cpu().clone()
+        self._options = dict(patcher.model_options["transformer_options"])
+        self._recompute: Recompute = recompute
+        self._conds: dict[tuple[Any, ...], tuple[Any, dict[str, Any]]] = {}
+
+    def noised(self, latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Latents `(B, C, h, w)` with noise of levels `(B,)`, as the model's schedule mixes them."""
+        return self.sampling.noise_scaling(sigma, noise, latents)
+
+    def denoised(
+        self, noisy: Tensor, sigma: Tensor, captions: Sequence[Any], edits: Sequence[PreparedEdit]
+    ) -> Tensor:
+        """The model's picture `(B, C, h, w)` of noised latents under these edits, float32."""
+        conds = [self._prepared(caption, tuple(noisy.shape[1:])) for caption in captions]
+        options = training_options(self._options, edits, self._recompute)
+        options |= {"sigmas": sigma, "cond_or_uncond": [0], "optimized_attention_override": _attention}
+        inputs = comfy.samplers.cond_cat(conds)
+        return self._model.apply_model(noisy, sigma, **inputs, transformer_options=options)
+
+    def output_scale(self, sigma: Tensor) -> Tensor:
+        """How far the picture moves when the network's output moves by 1, `(B,)`."""
+        one = torch.ones(len(sigma), 1, 1, 1, device=sigma.device)
+        return self.sampling.calculate_denoised(sigma, one, torch.zeros_like(one)).abs().flatten()
+
+    def weights(self) -> Iterable[Tensor]:
+        """Weights of the U-Net."""
+        return self._model.diffusion_model.parameters()
+
+    def make_room(self, needed: int) -> int:
+        """Free bytes where the model computes, after others were moved away if `needed` are not free."""
+        mine = [self._patcher, *self._patcher.model_patches_models()]
+        loaded = comfy.model_management.current_loaded_models
+        keep = [one for one in loaded if any(one.model is patcher for patcher in mine)]
+        comfy.model_management.free_memory(needed, self.device, keep_loaded=keep)
+        return comfy.model_management.get_free_memory(self.device)
+
+    def sketches(self) -> dict[str, Sketch]:
+        """What a training state remembers of the model, its LoRAs, its SCEdit tuners and other patches."""
+        return sketch_model(self._patcher)
+
+    def fingerprint(self) -> str:
+        """Hash of the first and last weights and of the kind of model, for states of version 1."""
+        unet = self._model.diffusion_model
+        digest = hashlib.sha256(repr(self._model.model_type).encode())
+        for weights in (*unet.input_blocks[0].parameters(), *unet.out.parameters()):
+            digest.update(weights.detach().float().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _prepared(self, caption: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+        """What the model reads beside the latent, made by the host once per caption and size."""
+        key = (id(caption), shape)
+        if key not in self._conds:
+            latent = torch.zeros(1, *shape, device=self.device)
+            conds = {"positive": comfy.sampler_helpers.convert_cond([caption])}
+            processed = comfy.samplers.process_conds(
+                self._model, latent, conds, self.device, latent_image=latent
+            )
+            made = processed["positive"][0]["model_conds"]
+            # the caption is kept beside its result, so that no other one can get its id
+            cond = {name: value.process_cond(batch_size=1, area=None) for name, value in made.items()}
+            self._conds[key] = (caption, cond)
+        return self._conds[key][1]
+
+
+def describe_model(model: ModelPatcher) -> dict[str, str]:
+    """What a tuner's metadata says of the model it was trained on."""
+    config = type(model.model.model_config).__name__
+    return {
+        "scedit.base": config,
+        "scedit.prediction": model.model.model_type.name.lower(),
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": f"{_ARCHITECTURES.get(config, config.lower())}/scedit",
+    }
+
+
+@contextmanager
+def differentiable(model: ModelPatcher, recompute: Recompute = "off") -> Iterator[HostModel]:
+    """Load a MODEL and let gradients pass through it; `recompute` says what is remembered for backward.
+
+    Nothing of the MODEL changes: its weights stand in for themselves without being recorded, and are put back
+    at the end, however it ends.
+    """
+    clone = _static_clone(model)
+    hold_in_place(clone)
+    comfy.model_management.load_models_gpu([clone, *clone.model_patches_models()], force_full_load=True)
+    # nodes run in inference mode, and what is made there cannot be differentiated
+    with torch.inference_mode(False), torch.enable_grad(), _recordable(clone.model.diffusion_model):
+        clone.pre_run()
+        comfy.model_management.in_training = True
+        try:
+            yield HostModel(clone, recompute)
+        finally:
+            comfy.model_management.in_training = False
+            clone.cleanup()
+
+
+def recordable(value: Any) -> Any:
+    """A copy, made outside of inference mode, of the tensors in a conditioning or a latent."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {key: recordable(item) for key, item in value.items()}
+    return [recordable(item) for item in value] if isinstance(value, list) else value
+
+
+def _static_clone(model: ModelPatcher) -> ModelPatcher:
+    """A clone whose weights stay in place between forward and backward; newer hosts can page them out."""
+    if not model.is_dynamic():
+        return model.clone()
+    try:
+        clone = model.clone(disable_dynamic=True)
+    except RuntimeError as error:
+        raise SCEditError(
+            f"this model cannot be loaded in full for training ({error}); load it with 'Load Checkpoint' or "
+            "'Load Diffusion Model'"
+        ) from error
+    _cast_to_layers(clone.model)
+    return clone
+
+
+def _cast_to_layers(network: nn.Module) -> None:
+    """Bring weights to the dtype that their layers were made for.
+
+    Layers that are filled late keep the file's dtype, which a dynamic patcher casts at each use. The plain
+    one takes them as they are, and a file in fp32 would not fit a model that computes in fp16.
+    """
+    for layer in network.modules():
+        if getattr(layer, "comfy_cast_weights", False):  # casts by itself
+            continue
+        for name, weights in list(layer.named_parameters(recurse=False)):
+            wanted = getattr(layer, f"{name}_comfy_model_dtype", None)
+            if wanted is not None and weights.dtype != wanted and type(weights.data) is Tensor:
+                setattr(layer, name, nn.Parameter(weights.detach().to(wanted), requires_grad=False))
+
+
+@contextmanager
+def _recordable(module: nn.Module) -> Iterator[None]:
+    """Let autograd save the weights: new, frozen parameters on the same memory, no inference tensors."""
+    originals = [
+        (part, name, weights)
+        for part in module.modules()
+        for name, weights in part.named_parameters(recurse=False)
+        if type(weights.data) is Tensor
+    ]
+    try:
+        for part, name, weights in originals:
+            alias = torch.empty(0, dtype=weights.dtype, device=weights.device).set_(
+                weights.untyped_storage(), weights.storage_offset(), weights.shape, weights.stride()
+            )
+            setattr(part, name, nn.Parameter(alias, requires_grad=False))
+        yield
+    finally:
+        for part, name, weights in originals:
+            setattr(part, name, weights)
+
+
+def _attention(_chosen: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """PyTorch's own attention: its backward needs little memory, and others that users choose have none."""
+    return attention_pytorch(*args, **kwargs)

@@ -1,0 +1,264 @@
+"""The node that reads a folder of training pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import node_helpers
+import numpy as np
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ...scedit_core import SCEditError
+from ...scedit_core.training.dataset.buckets import STEP, Crop
+from ...scedit_core.training.dataset.folder import (
+    ANNOTATORS,
+    NO_HINT,
+    READY_HINT,
+    Folder,
+    FolderSettings,
+    below,
+    caption_texts,
+    describe_folder,
+    load_hints,
+    plan_crops,
+    scan,
+)
+from ...scedit_core.training.dataset.pictures import load_picture
+from ..telling import say, told
+from .captions import SIZE_NAMES
+from .folder_list import folder_fingerprint, folder_names, folder_path
+
+
+def _progress(total: int) -> Callable[[], None]:
+    """To be called after each piece of work: moves the node's bar, and stops if the user cancelled."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def tick() -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update(1)
+
+    return tick
+
+
+def _encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
+    """Conditioning by text, each encoded once; brackets are words of a caption, not weights."""
+    encoded = {}
+    for text in dict.fromkeys(texts):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        encoded[text] = clip.encode_from_tokens_scheduled(clip.tokenize(text, disable_weights=True))
+    return encoded
+
+
+def _with_sizes(conditioning: Any, crop: Crop) -> Any:
+    """What SDXL is told of a picture, as in its own training; other models do not look at it."""
+    values = (*crop.original, *crop.offset, *crop.size)
+    return node_helpers.conditioning_set_values(conditioning, dict(zip(SIZE_NAMES, values, strict=True)))
+
+
+def _to_image(pixels: np.ndarray) -> Tensor:
+    """IMAGE (N, H, W, 3), 0..1, from uint8."""
+    return torch.from_numpy(pixels).float() / 255
+
+
+def _encode_pictures(
+    vae: Any, folder: Folder, crops: Sequence[Crop], settings: FolderSettings
+) -> Iterator[tuple[dict[str, Tensor], Tensor | None]]:
+    """Latent and hints of one picture after the other."""
+    for triplet, crop in zip(folder.triplets, crops, strict=True):
+        picture = load_picture(triplet.picture, crop)
+        hints = load_hints(triplet, crop, picture, settings)
+        latent = {"samples": vae.encode(_to_image(picture[None]))}
+        yield latent, None if hints is None else _to_image(hints)
+
+
+def _folder_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "folder",
+        options=folder_names(),
+        tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for 'scedit_datasets' in "
+        "extra_model_paths.yaml. A caption is a .txt file with the picture's name.",
+    )
+
+
+def _hint_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "hint",
+        options=[NO_HINT, *ANNOTATORS, READY_HINT],
+        default=NO_HINT,
+        tooltip="What a control learns to follow: edges, colours, cut-outs or lines of drawings, drawn with "
+        "random settings, or ready pictures in a folder of hints. none: for a style.",
+    )
+
+
+def _hint_folder_input() -> io.String.Input:
+    return io.String.Input(
+        "hint_folder",
+        default="hints",
+        optional=True,
+        tooltip="For 'from folder': name of the folder, inside the other one, that holds a hint per picture, "
+        "of the same name.",
+    )
+
+
+def _resolution_input() -> io.Int.Input:
+    return io.Int.Input(
+        "resolution",
+        default=512,
+        min=STEP,
+        max=4096,
+        step=STEP,
+        tooltip="Size to train at, in pixels, as the side of a square: 512 for SD 1.5, 768 for SD 2.1, 1024 "
+        "for SDXL.",
+    )
+
+
+def _aspect_input() -> io.Boolean.Input:
+    return io.Boolean.Input(
+        "buckets",
+        default=True,
+        tooltip="Wide and tall pictures stay so, at sizes of about the same area, in steps of 64. Off: the "
+        "centre square of each.",
+    )
+
+
+def _trigger_input() -> io.String.Input:
+    return io.String.Input(
+        "trigger",
+        default="",
+        tooltip="Put in front of each caption, such as <sce>; written in a prompt, it calls the style up.",
+    )
+
+
+def _missing_caption_input() -> io.String.Input:
+    return io.String.Input(
+        "caption_when_missing",
+        default="",
+        multiline=True,
+        optional=True,
+        tooltip="Caption of pictures without a .txt file. Empty: an error names these pictures.",
+    )
+
+
+def _variants_input() -> io.Int.Input:
+    return io.Int.Input(
+        "hint_variants",
+        default=1,
+        min=1,
+        max=64,
+        optional=True,
+        advanced=True,
+        tooltip="Hints drawn per picture, each with other random settings or another mask. They take memory "
+        "in proportion.",
+    )
+
+
+def _hint_seed_input() -> io.Int.Input:
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=2**64 - 1,
+        control_after_generate=False,
+        optional=True,
+        advanced=True,
+        tooltip="Draws the random settings and masks of the hints.",
+    )
+
+
+def _outputs() -> list[io.Output]:
+    each = {"is_output_list": True}
+    return [
+        io.Latent.Output(display_name="latents", tooltip="One per picture, for a training node.", **each),
+        io.Conditioning.Output(display_name="positive", tooltip="The captions, in the same order.", **each),
+        io.Conditioning.Output(display_name="empty prompt", tooltip="An empty caption, for caption_dropout."),
+        io.Image.Output(
+            display_name="hints",
+            tooltip="A batch of hints per picture, in the same order; nothing if hint is none.",
+            **each,
+        ),
+        io.String.Output(display_name="report", tooltip="What was found and what was left out."),
+    ]
+
+
+class SCEditTrainingFolder(io.ComfyNode):
+    """Read pictures, captions and hints for training."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="SCEditTrainingFolder",
+            display_name="Training Folder (SCEdit)",
+            category="SCEdit/training",
+            description="Reads a folder of pictures with captions, reads or draws their hints, and encodes "
+            "them for training.",
+            search_aliases=[
+                "scedit",
+                "dataset",
+                "load folder",
+                "captions",
+                "bucket",
+                "训练集",
+                "数据集",
+                "学習",
+            ],
+            is_experimental=True,
+            is_output_node=True,  # so that a folder can be looked through by itself
+            inputs=[
+                _folder_input(),
+                io.Vae.Input("vae", tooltip="VAE of the model that is to be trained."),
+                io.Clip.Input("clip", tooltip="Text encoder of the model that is to be trained."),
+                _hint_input(),
+                _resolution_input(),
+                _aspect_input(),
+                _trigger_input(),
+                _missing_caption_input(),
+                _hint_folder_input(),
+                _variants_input(),
+                _hint_seed_input(),
+            ],
+            outputs=_outputs(),
+        )
+
+    @classmethod
+    def validate_inputs(cls, folder: str | None = None) -> bool | str:
+        """Refuse a missing folder before anything runs; accepts either slash in saved graphs."""
+        try:
+            if folder is not None:
+                folder_path(folder)
+        except SCEditError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(
+        cls, folder: str, hint: str = NO_HINT, hint_folder: str = "hints", **_widgets: Any
+    ) -> Any:
+        """Read again when a file was added, changed, renamed or removed. ComfyUI compares the widgets."""
+        pictures = folder_path(folder)
+        hints = [below(pictures, hint_folder)] if hint == READY_HINT else []
+        return folder_fingerprint(pictures, *hints)
+
+    @classmethod
+    def execute(cls, folder: str, vae: Any, clip: Any, **widgets: Any) -> io.NodeOutput:
+        """Read, crop and encode everything, and say what was found."""
+        settings = FolderSettings(**widgets)
+        found = scan(folder_path(folder), settings.hint_folder if settings.hint == READY_HINT else None)
+        captions = caption_texts(found, settings)
+        tick = _progress(2 * len(captions))
+        crops = plan_crops(found, settings, tick)
+        report = describe_folder(found, crops, captions, settings)
+        say(report)
+        encoded = _encode_texts(clip, ["", *captions])
+        latents, hints = [], []
+        for latent, drawn in _encode_pictures(vae, found, crops, settings):
+            latents.append(latent)
+            hints += [] if drawn is None else [drawn]
+            tick()
+        positive = [_with_sizes(encoded[text], crop) for text, crop in zip(captions, crops, strict=True)]
+        return io.NodeOutput(latents, positive, encoded[""], hints, report, ui=told(report))

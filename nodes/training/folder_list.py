@@ -1,0 +1,132 @@
+"""Folders of training pictures: their names for a list, and what changes when their files do.
+
+A folder is read again only when its own time changed. ComfyUI asks for lists of names many times, and an
+input folder may hold a hundred thousand pictures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import folder_paths
+
+from ...scedit_core import SCEditError
+from ...scedit_core.errors import shown, some
+from ...scedit_core.training.dataset.folder import below, natural_order
+from ...scedit_core.training.dataset.pictures import PICTURE_SUFFIXES, is_picture
+
+FOLDER_KEY = "scedit_datasets"  # in extra_model_paths.yaml
+NONE_YET = "no folders yet: make one in ComfyUI's input folder and press R"
+
+_SETTLED = 2_000_000_000  # ns after which a folder's time tells every change: some systems count in seconds
+
+
+class _Listing(NamedTuple):
+    """What a folder held at that time."""
+
+    time: int
+    has_pictures: bool
+    folders: tuple[str, ...]
+
+
+_listings: dict[str, _Listing] = {}  # by path
+
+
+def folder_names() -> list[str]:
+    """Folders that hold pictures, below all roots, with forward slashes; a word on it if there are none."""
+    found = {
+        os.path.relpath(place, root).replace(os.sep, "/")
+        for root in _roots()
+        for place, listing in _walk(str(root))
+        if listing.has_pictures
+    }
+    return sorted(found - {"."}, key=natural_order) or [NONE_YET]
+
+
+def folder_path(name: str) -> Path:
+    """A folder by its listed name. Raises SCEditError naming the places searched."""
+    roots = _roots()
+    places = " or ".join(map(str, roots))
+    if name == NONE_YET:
+        raise SCEditError(_no_folders(places))
+    for root in roots:
+        path = below(root, name)
+        if os.path.isdir(path):  # unlike Path.is_dir, false also for a name that no folder can have
+            return path
+    raise SCEditError(
+        f"no folder '{shown(name)}' in {shown(places, 500)}; make it there, put pictures into it and press R"
+    )
+
+
+def folder_fingerprint(*folders: Path) -> str:
+    """Changes with names, times and sizes of what is in these folders, each read once, not further down."""
+    stamps = sorted(stamp for folder in folders for stamp in _stamps(folder))
+    return hashlib.sha256(repr(stamps).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _roots() -> list[Path]:
+    """ComfyUI's input folder and the places of the user's own."""
+    paths, _ = folder_paths.folder_names_and_paths.get(FOLDER_KEY, ([], set()))
+    return [Path(folder_paths.get_input_directory()), *map(Path, paths)]
+
+
+def _no_folders(places: str) -> str:
+    empty = [name for root in _roots() for name in _listing(str(root)).folders]
+    them = f"; folders without pictures are not listed ({some(empty)})" if empty else ""
+    kinds = ", ".join(PICTURE_SUFFIXES)
+    return (
+        f"there is no folder with pictures in {places} yet; make one, put at least one picture into it "
+        f"({kinds}) and press R{them}"
+    )
+
+
+def _walk(place: str) -> Iterator[tuple[str, _Listing]]:
+    listing = _listing(place)
+    yield place, listing
+    for name in listing.folders:
+        yield from _walk(os.path.join(place, name))
+
+
+def _listing(place: str) -> _Listing:
+    try:
+        changed = os.stat(place).st_mtime_ns
+    except OSError:
+        return _Listing(0, False, ())
+    known = _listings.get(place)
+    if known is not None and known.time == changed:
+        return known
+    listing = _Listing(changed, *_read(place))
+    if time.time_ns() - changed > _SETTLED:
+        _listings[place] = listing
+    return listing
+
+
+def _read(place: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether a folder holds pictures, and its folders; links may lead round in circles and are left out."""
+    has_pictures, folders = False, []
+    try:
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                elif not has_pictures:
+                    has_pictures = is_picture(Path(entry.name))
+    except OSError:
+        return False, ()
+    return has_pictures, tuple(folders)
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                found = entry.stat()
+                is_file = entry.is_file()  # of a folder only the name counts
+                yield entry.path, *((found.st_mtime_ns, found.st_size) if is_file else (0, 0))
+    except OSError:
+        return

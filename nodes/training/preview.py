@@ -1,0 +1,51 @@
+"""A small picture of what a training has learnt so far."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.k_diffusion.sampling
+import comfy.samplers
+import latent_preview
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...scedit_core.training import Trainer
+from ...scedit_core.training.dataset.examples import generator
+
+_STEPS, _GUIDANCE = 20, 5.0
+
+
+@torch.no_grad()
+def draw_preview(trainer: Trainer) -> np.ndarray:
+    """The first picture's caption and hints, sampled with fixed noise: (H, W, 3), uint8."""
+    batch = trainer.data.first()
+    no_caption = trainer.data.without_caption(trainer.data.examples[0])
+    base: Any = trainer.base
+    latents = batch.latents.to(base.device, torch.float32)
+    noise = torch.randn(latents.shape, generator=generator(trainer.config.seed, "preview")).to(base.device)
+    sigmas = comfy.samplers.calculate_sigmas(base.sampling, "normal", _STEPS).to(base.device)
+    with trainer.autocast():
+        edits = trainer.edits(batch)
+
+        def denoise(x: Tensor, sigma: Tensor, **_extra: Any) -> Tensor:
+            wanted = base.denoised(x, sigma, batch.captions, edits)
+            if no_caption is None:
+                return wanted
+            plain = base.denoised(x, sigma, (no_caption,), edits)
+            return plain + _GUIDANCE * (wanted - plain)
+
+        start = base.noised(torch.zeros_like(latents), noise, sigmas[:1])
+        picture = comfy.k_diffusion.sampling.sample_euler(denoise, start, sigmas, disable=True)
+    return _to_rgb(picture, base.latent_format)
+
+
+def _to_rgb(latent: Tensor, latent_format: Any) -> np.ndarray:
+    """The previews that ComfyUI's samplers show: as the user chose them, else straight from the latent."""
+    previewer = latent_preview.get_previewer(latent.device, latent_format)
+    if previewer is None:
+        factors = (latent_format.latent_rgb_factors, latent_format.latent_rgb_factors_bias)
+        previewer = latent_preview.Latent2RGBPreviewer(*factors)
+    image = previewer.decode_latent_to_preview(latent)
+    return np.asarray(image.resize((8 * latent.shape[-1], 8 * latent.shape[-2])).convert("RGB"))

@@ -1,0 +1,1 @@
+"""Hints that are drawn by arithmetic alone."""

@@ -1,0 +1,18 @@
+"""The cut-out that an inpainting controller sees."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...hint import cover
+
+
+def masked_image(image: Tensor, mask: Tensor) -> Tensor:
+    """Images `(N, 3, H, W)` with the masked pixels black; a mask `(M, 1, H, W)` above 0.5 masks.
+
+    The mask is fitted to the image like a hint to a latent; image k takes mask k mod M.
+    """
+    fitted = cover(mask, *image.shape[-2:])
+    rows = fitted[torch.arange(image.shape[0]) % fitted.shape[0]]
+    return torch.where(rows > 0.5, torch.zeros_like(image), image)

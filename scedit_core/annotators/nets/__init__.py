@@ -1,0 +1,1 @@
+"""Hints that a net finds, and the weights of these nets."""

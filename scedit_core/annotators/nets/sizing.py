@@ -1,0 +1,70 @@
+"""The size at which a net looks at a photo, and the way there and back: both axes scaled, nothing cut.
+
+Nets that halve their picture several times shift what they see if its sides are no multiples of that. Scaling
+to the nearest multiples and back keeps every edge in its place, from both sides alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...errors import SCEditError
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a net wants its photo, and what memory looking at it takes.
+
+    Sides are multiples of `multiple`; `most` bounds the short side where the user asks for none (0: not
+    bounded). The memory has a part of `seen_bytes` for each pixel that the net looks at, one of `photo_bytes`
+    for each pixel of the photo, whatever the resolution, and a `fixed` one: peaks above the net itself, as
+    `benchmarks/hint_memory.py` found them on a CPU, and a tenth more. `on_host` says that they lie in the
+    computer's own memory even if the net runs on a GPU.
+    """
+
+    multiple: int
+    seen_bytes: int
+    photo_bytes: int = 0
+    fixed: int = 0
+    most: int = 0
+    on_host: bool = False
+
+    def size(self, height: int, width: int, resolution: int = 0) -> tuple[int, int]:
+        """Height and width at which the net looks; `resolution` is the short side, 0 the photo's own."""
+        if resolution < 0:
+            raise SCEditError(
+                f"resolution is the short side in pixels, or 0 for the image's own; got {resolution}"
+            )
+        short = min(height, width)
+        scale = (resolution or min(short, self.most or short)) / short
+        high, wide = (max(1, round(side * scale / self.multiple)) for side in (height, width))
+        return high * self.multiple, wide * self.multiple
+
+    def memory(self, height: int, width: int, resolution: int = 0) -> int:
+        """Bytes that looking at such a photo takes at most, about."""
+        high, wide = self.size(height, width, resolution)
+        return high * wide * self.seen_bytes + height * width * self.photo_bytes + self.fixed
+
+
+def to_net(photo: np.ndarray, size: tuple[int, int], device: torch.device) -> Tensor:
+    """A photo, uint8 `(H, W, 3)`, as `(1, 3, *size)` with values 0 to 255."""
+    pixels = torch.from_numpy(np.ascontiguousarray(photo)).to(device).movedim(-1, 0)[None].float()
+    return resize(pixels, size)
+
+
+def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale `(N, C, H, W)` to size: every point stays where it is, and nothing is skipped on the way down."""
+    if image.shape[-2:] == size:
+        return image
+    return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def to_pixels(image: Tensor) -> np.ndarray:
+    """`(1, C, H, W)` of values 0 to 255 as uint8 RGB `(H, W, 3)`, rounded down as in controlnet-aux."""
+    pixels = image[0].clamp(0, 255).to(torch.uint8).movedim(0, -1).cpu().numpy()
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -1,0 +1,1 @@
+"""Pictures, captions and hints, from a folder to batches."""

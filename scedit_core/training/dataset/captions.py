@@ -1,0 +1,35 @@
+"""Captions of training pictures, from text files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import SCEditError
+
+_SHOWN = 5
+
+
+def names(items: Sequence[str]) -> str:
+    """The first few of a list of names, for a message."""
+    more = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def read_caption(path: Path) -> str:
+    """A caption as one line of text. Raises SCEditError if the file is not UTF-8."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SCEditError(
+            f"caption '{path.name}' is not UTF-8 text ({error.reason}); save it again as UTF-8"
+        ) from error
+    except OSError as error:
+        raise SCEditError(f"caption '{path.name}' cannot be read ({error}); allow reading it") from error
+    return " ".join(text.split())
+
+
+def with_trigger(caption: str, trigger: str) -> str:
+    """The trigger in front of a caption, unless it is there already."""
+    words, first = caption.split(), trigger.split()
+    return " ".join(words if words[: len(first)] == first else [*first, *words])

@@ -1,0 +1,158 @@
+"""Picture files: which are pictures, how large they are, and the part of one that is trained on."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...errors import SCEditError, shown
+from .buckets import Crop
+
+PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+# Not the name but the content says how Pillow reads a file, and some of its formats start other programs.
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+# Pictures are held whole before they are cropped: in 4 bytes a pixel, those of WebP in 15.
+_MOST_PIXELS, _MOST_WEBP_PIXELS = 100_000_000, 50_000_000
+_MOST_SCANS = 100  # of a JPEG: a progressive one has about ten, and each takes the time of a whole picture
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF: values that swap width and height
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# what Pillow raises for an EXIF block that is damaged
+_BAD_EXIF = (AttributeError, LookupError, SyntaxError, TypeError, ValueError, ArithmeticError, struct.error)
+# and for files that are damaged, foreign or absurdly large
+_UNREADABLE = (*_BAD_EXIF, OSError, EOFError, zlib.error, Image.DecompressionBombError)
+
+
+def is_picture(file: Path) -> bool:
+    """Whether the name is that of a picture."""
+    return file.suffix.lower() in PICTURE_SUFFIXES
+
+
+def size_or_reason(path: Path) -> tuple[int, int] | str:
+    """Width and height of an upright picture that can be read to its end, or its name and what is wrong."""
+    try:
+        with _opened(path) as image:
+            size = image.size
+            if _is_jpeg(image):
+                image.draft("RGB", (1, 1))  # read at an eighth of its size: only its errors count here
+                _load(image)
+            else:
+                _load(image)
+                size = image.size  # Pillow turns a TIFF upright while it loads it
+            if image.mode == "F":
+                raise ValueError("its pixels are floating point numbers of unknown range")
+            turned = _orientation(image) in _TURNED
+    except _UNREADABLE as error:
+        return f"'{shown(path.name)}' ({shown(str(error))})"
+    return size[::-1] if turned else size
+
+
+def load_picture(
+    path: Path, crop: Crop, resampling: Image.Resampling = Image.Resampling.LANCZOS
+) -> np.ndarray:
+    """The crop of a picture: RGB uint8 (H, W, 3), turned as EXIF says, 16 bits reduced to 8, no alpha.
+
+    A file of another size than the crop was made for gives the same part of it. A JPEG of more than 100
+    million pixels is read at a half, a quarter or an eighth of its size where that is still twice the crop's.
+    """
+    image = _read(path, crop)
+    across, down = image.width / crop.original[0], image.height / crop.original[1]
+    left, top, right, bottom = crop.box
+    box = (left * across, top * down, min(right * across, image.width), min(bottom * down, image.height))
+    return np.array(image.resize(crop.size, resampling, box=box))
+
+
+def _read(path: Path, crop: Crop) -> Image.Image:
+    """A picture as RGB, upright. Raises SCEditError with its name if it cannot be read."""
+    try:
+        with _opened(path) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                wanted = 2 * crop.scale
+                image.draft("RGB", (round(wanted * image.width), round(wanted * image.height)))
+            _load(image)
+            turn = _TURNS.get(_orientation(image))
+            return _to_rgb(image if turn is None else image.transpose(turn))
+    except _UNREADABLE as error:
+        raise SCEditError(
+            f"'{shown(path.name)}' cannot be read ({shown(str(error))}); replace or remove it"
+        ) from error
+
+
+def _opened(path: Path) -> Image.Image:
+    """A picture whose header was read. ValueError for one that takes more memory or time than it may."""
+    with path.open("rb") as file:
+        start = file.read(30)
+    if start[:4] == b"RIFF":  # Pillow makes room for all of it as it opens it
+        _check_size(*_webp_size(start), _MOST_WEBP_PIXELS)
+    image = Image.open(path, formats=_FORMATS)
+    if _is_jpeg(image):
+        scans = path.read_bytes().count(b"\xff\xda")
+        if scans > _MOST_SCANS:
+            raise ValueError(f"it is a JPEG of {scans} scans")
+    if not _is_jpeg(image) or "progressive" in image.info:  # those cannot be read in part
+        _check_size(*image.size, _MOST_PIXELS)
+    return image
+
+
+def _is_jpeg(image: Image.Image) -> bool:
+    return image.format in (
+        "JPEG",
+        "MPO",
+    )  # the second: several pictures in one JPEG, of which the first counts
+
+
+def _check_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise ValueError(
+            f"it has {width} x {height} pixels, of which {most // 1_000_000} million at most are read"
+        )
+
+
+def _webp_size(start: bytes) -> tuple[int, int]:
+    """Width and height that the first 30 bytes of a WebP file tell (RFC 9649)."""
+    kind, size = start[12:16], start[20:].ljust(10, b"\0")
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(size[place : place + 3], "little") + 1 for place in (4, 7))
+        return width, height
+    if kind == b"VP8L":
+        bits = int.from_bytes(size[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = (int.from_bytes(size[place : place + 2], "little") & 0x3FFF for place in (6, 8))
+    return width, height
+
+
+def _load(image: Image.Image) -> None:
+    """Read the pixels."""
+    try:
+        image.load()
+    except _BAD_EXIF:
+        if image.format != "TIFF":
+            raise
+        image.load()  # it reads its EXIF once the pixels are there, and they are what counts
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number for how a picture lies, 1 to 8; 1, upright, if the EXIF cannot be read."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except (*_BAD_EXIF, OSError):
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16 bits of grey; Pillow's own conversion cuts them off at 255
+        levels = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        image = Image.fromarray((levels >> 8).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")

@@ -1,0 +1,1 @@
+"""What a training remembers for backward, and how much that is."""

@@ -1,0 +1,60 @@
+"""What a training will need, found by small trials of it: one way for all models, ops and options."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from ..dataset.examples import Batch, generator
+from ..loop import Trainer
+from .recorded import Recorder
+
+_GRAIN = 8  # latent sizes of the trials are multiples of this, as U-Nets like them
+_WORKSPACE = 1.2  # what forward and backward need beside what is kept
+
+
+def estimate_memory(trainer: Trainer) -> int:
+    """Bytes that the training needs beside the weights of model and tuners.
+
+    What is kept for backward grows with the area of the latent (attention is fused), so two small trials
+    tell it for the real size. Gradients, AdamW's two moments and averages come on top.
+    """
+    channels, height, width = trainer.data.largest
+    areas, kept = zip(*(_trial(trainer, channels, height, width, part) for part in (4, 2)), strict=True)
+    fixed = areas[1] == areas[0]  # pictures so small that both trials are of the real size
+    slope = kept[1] / areas[1] if fixed else (kept[1] - kept[0]) / (areas[1] - areas[0])
+    size = min(trainer.config.batch_size, len(trainer.data))
+    needed = kept[1] + slope * (size * height * width - areas[1])
+    learning = 3 * sum(weights.nbytes for weights in trainer.parameters)
+    return int(_WORKSPACE * needed) + learning + sum(average.nbytes for average in trainer.averages)
+
+
+def estimate_seconds(trainer: Trainer) -> float:
+    """Seconds for the steps that are left, from one batch of the real size; nothing is learnt from it."""
+    _wait_for(trainer.parameters[0])
+    start = time.perf_counter()
+    loss = trainer.loss(0)
+    loss.backward()
+    _wait_for(loss)
+    seconds = time.perf_counter() - start
+    trainer.optimizer.zero_grad()
+    return seconds * trainer.config.accumulation * max(0, trainer.config.steps - trainer.step)
+
+
+def _wait_for(tensor: Tensor) -> None:
+    """Until its device has done all that it was given: work is only queued there, and a number read waits."""
+    tensor.detach().flatten()[0].item()
+
+
+def _trial(trainer: Trainer, channels: int, height: int, width: int, part: int) -> tuple[int, int]:
+    """Area, and bytes kept, of one picture at a part of the real height and width."""
+    high, wide = (min(side, -(-side // (part * _GRAIN)) * _GRAIN) for side in (height, width))
+    example = trainer.data.examples[0]
+    hints = tuple(torch.zeros(1, 3, 8 * high, 8 * wide) for _ in example.hints)
+    batch = Batch(torch.zeros(1, channels, high, wide), (example.caption,), hints)
+    recorder = Recorder((*trainer.parameters, *trainer.base.weights()))
+    with recorder.recording():
+        loss = trainer.loss_of(batch, generator(0, "trial"))
+    return high * wide, recorder.kept(loss).total()
