@@ -10,9 +10,18 @@ from .files.folders import register_annotator_folder, register_tuner_folder
 from .files.info import SCEditTunerInfo
 from .files.load import SCEditLoadCSCTuner, SCEditLoadSCTuner
 from .files.save import SCEditSaveTuner
-from .hints.detectors import SCEditDepth, SCEditHED, SCEditPose, SCEditSegmentation
 from .hints.masks import SCEditOutpaint, SCEditRandomMask
-from .hints.nodes import SCEditCanny, SCEditColor, SCEditMaskedImage, SCEditPreprocess, SCEditSketch
+from .hints.nodes import (
+    SCEditCanny,
+    SCEditColor,
+    SCEditDepth,
+    SCEditHED,
+    SCEditMaskedImage,
+    SCEditPose,
+    SCEditPreprocess,
+    SCEditSegmentation,
+    SCEditSketch,
+)
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
 

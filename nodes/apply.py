@@ -7,11 +7,11 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from . import widgets
 from .patching.conditions import Condition
 from .patching.patch import install
 from .sockets import CONTROL, TUNER
 from .telling import note_misfit
-from .widgets import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
 
 
 class SCEditApplySCTuner(io.ComfyNode):
@@ -36,12 +36,12 @@ class SCEditApplySCTuner(io.ComfyNode):
                 "스타일",
             ],
             inputs=[
-                io.Model.Input("model", tooltip="An SD 1.5, SD 2.x or SDXL model; it is not changed itself."),
+                widgets.model(),
                 TUNER.Input("tuner", tooltip="From 'Load SC-Tuner'."),
-                strength("strength", "Strength of the style: 0 off, 1 as trained, linear above and below."),
-                start_percent(),
-                end_percent(),
-                io.Mask.Input("mask", optional=True, tooltip=MASK_TIP),
+                widgets.strength(
+                    "strength", "Strength of the style: 0 off, 1 as trained, linear above and below."
+                ),
+                *widgets.when_and_where(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the style.")],
         )
@@ -83,13 +83,13 @@ class SCEditApplyCSCTuner(io.ComfyNode):
                 "制御",
             ],
             inputs=[
-                io.Model.Input("model", tooltip="An SD 1.5, SD 2.x or SDXL model; it is not changed itself."),
+                widgets.model(),
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
-                io.Image.Input("image", tooltip=IMAGE_TIP),
-                strength("strength", "Strength of the control: 0 off, 1 as trained, linear above and below."),
-                start_percent(),
-                end_percent(),
-                io.Mask.Input("mask", optional=True, tooltip=MASK_TIP),
+                widgets.hint_image(),
+                widgets.strength(
+                    "strength", "Strength of the control: 0 off, 1 as trained, linear above and below."
+                ),
+                *widgets.when_and_where(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the control.")],
         )

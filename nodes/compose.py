@@ -10,11 +10,11 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..scedit_core import SCEditError
+from . import widgets
 from .patching.conditions import Condition
 from .patching.patch import install
 from .sockets import CONDITION, CONTROL
 from .telling import note_misfit
-from .widgets import IMAGE_TIP, MASK_TIP, end_percent, start_percent, strength
 
 _MOST_CONDITIONS = 16
 
@@ -33,11 +33,9 @@ class SCEditCondition(io.ComfyNode):
             search_aliases=["scedit", "multi controlnet", "control stack", "条件", "制御"],
             inputs=[
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
-                io.Image.Input("image", tooltip=IMAGE_TIP),
-                strength("weight", "Weight of this control beside the others (alpha in the paper)."),
-                start_percent(),
-                end_percent(),
-                io.Mask.Input("mask", optional=True, tooltip=MASK_TIP),
+                widgets.hint_image(),
+                widgets.strength("weight", "Weight of this control beside the others (alpha in the paper)."),
+                *widgets.when_and_where(),
             ],
             outputs=[
                 CONDITION.Output(display_name="condition", tooltip="For 'Compose' or 'Apply Conditions'.")
@@ -105,9 +103,11 @@ class SCEditApplyConditions(io.ComfyNode):
             description="Steers the model by one or several combined conditions at once.",
             search_aliases=["scedit", "controlnet", "multi controlnet", "apply controls", "应用条件", "制御"],
             inputs=[
-                io.Model.Input("model", tooltip="An SD 1.5, SD 2.x or SDXL model; it is not changed itself."),
+                widgets.model(),
                 CONDITION.Input("conditions", tooltip="From 'Compose Conditions' or a single 'Condition'."),
-                strength("strength", "Strength of all conditions together, times the weight of each."),
+                widgets.strength(
+                    "strength", "Strength of all conditions together, times the weight of each."
+                ),
             ],
             outputs=[io.Model.Output(tooltip="The model with the controls.")],
         )

@@ -7,11 +7,11 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ...scedit_core.convert import LAYOUTS, OWN, PUBLISHED, convert
-from ..widgets import tuner_name
-from .folders import missing_tuner, new_tuner, own_folder, tuner_fingerprint, tuner_path
+from .choice import ReadsTuner, tuner_name
+from .folders import new_tuner, own_folder, tuner_fingerprint, tuner_path
 
 
-class SCEditConvertTuner(io.ComfyNode):
+class SCEditConvertTuner(ReadsTuner):
     """Write a tuner file again in this pack's layout or in the authors'."""
 
     @classmethod
@@ -44,11 +44,6 @@ class SCEditConvertTuner(io.ComfyNode):
                 )
             ],
         )
-
-    @classmethod
-    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
-        """Refuse a missing file before anything runs."""
-        return missing_tuner(tuner_name)
 
     @classmethod
     def fingerprint_inputs(cls, tuner_name: str, name: str = "", layout: str = OWN) -> Any:

@@ -6,7 +6,7 @@ from comfy_api.latest import io, ui
 
 from ...scedit_core import read_checkpoint
 from ...scedit_core.files.describe import describe_checkpoint
-from ..widgets import ReadsTuner, tuner_name
+from .choice import ReadsTuner, tuner_name
 from .folders import tuner_path
 
 

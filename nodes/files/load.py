@@ -8,10 +8,9 @@ from comfy_api.latest import io
 
 from ...scedit_core.files.kind import Kind
 from ..sockets import CONTROL, TUNER
-from ..widgets import ReadsTuner, tuner_name
+from .choice import ReadsTuner, check_kind, names_of_kind, tuner_name, wrong_tuner
 from .folders import tuner_path
 from .hosted import HostedTuners, read_hosted
-from .kinds import check_kind, names_of_kind, wrong_tuner
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from ...scedit_core.annotators.drawn.masked_image import masked_image
 from ...scedit_core.annotators.drawn.outpaint import Margins, border_mask, outpaint
 from ...scedit_core.annotators.drawn.random_mask import MASK_STYLES, random_mask
 from ...scedit_core.annotators.photo import to_photo
-from .drawing import KEEPS_PREVIEW, check_room, show
+from ..widgets import KEEPS_PREVIEW
+from .drawing import check_room, show
 
 _LARGEST = 16384
 

@@ -1,4 +1,4 @@
-"""Nodes that make hint images from pictures."""
+"""Nodes that make hint images from pictures: one for each row of KINDS, and one that offers them all."""
 
 from __future__ import annotations
 
@@ -9,36 +9,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...scedit_core import SCEditError
-from ...scedit_core.annotators.drawn.sketch import AUTO
-from ..widgets import download
-from .drawing import (
-    KEEPS_PREVIEW,
-    HintKind,
-    canny_inputs,
-    color_inputs,
-    draw_at,
-    draw_canny,
-    draw_color,
-    draw_masked_image,
-    draw_sketch,
-    masked_image_inputs,
-    show,
-    sketch_inputs,
-)
-from .nets import draw_depth, draw_hed, draw_pose, draw_segmentation, hed_inputs, pose_inputs
-
-# what 'Any Hint' offers; a further condition is a further line
-KINDS: Mapping[str, HintKind] = {
-    "canny": HintKind(canny_inputs(), draw_canny),
-    "color": HintKind(color_inputs(), draw_color),
-    "masked image": HintKind(masked_image_inputs(), draw_masked_image),
-    "sketch": HintKind(sketch_inputs(), draw_sketch),
-    "hed": HintKind([*hed_inputs(), download()], draw_hed, net_resolution=0),
-    "depth": HintKind([download()], draw_depth, net_resolution=0),
-    "pose": HintKind([*pose_inputs(), download()], draw_pose, net_resolution=0),
-    "segmentation": HintKind([download()], draw_segmentation, net_resolution=512),
-}
-
+from ..widgets import KEEPS_PREVIEW
+from .drawing import draw_at, show
+from .kinds import KINDS, HintKind
 
 # words that find 'Any Hint': those of all the kinds that it offers
 _EVERY_HINT = [
@@ -47,137 +20,76 @@ _EVERY_HINT = [
 ]  # fmt: skip
 
 
-class SCEditCanny(io.ComfyNode):
+class HintNode(io.ComfyNode):
+    """The node of one kind of hint, whose row says all about it."""
+
+    KIND: HintKind
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        kind = cls.KIND
+        return io.Schema(
+            node_id=cls.__name__,
+            display_name=f"{kind.title} (SCEdit)",
+            category="SCEdit/hints",
+            description=kind.description,
+            search_aliases=kind.aliases,
+            inputs=[io.Image.Input("image", tooltip=kind.image), *_settings(kind)],
+            outputs=[io.Image.Output(display_name="hint", tooltip=f"For {kind.control}.")],
+            **KEEPS_PREVIEW,
+        )
+
+    @classmethod
+    def execute(cls, image: Tensor, **settings: Any) -> io.NodeOutput:
+        return show(cls, cls.KIND.draw(image, {**_defaults(_settings(cls.KIND)), **settings}))
+
+
+class SCEditCanny(HintNode):
     """Canny edges as the canny controllers expect them."""
 
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
-        return io.Schema(
-            node_id="SCEditCanny",
-            display_name="Canny Hint (SCEdit)",
-            category="SCEdit/hints",
-            description="White edges on black, for canny controls. Same size as the image.",
-            search_aliases=["scedit", "canny edge", "preprocessor", "线稿", "边缘检测", "線画", "エッジ"],
-            inputs=[
-                io.Image.Input("image", tooltip="The picture whose edges should be followed."),
-                *canny_inputs(),
-            ],
-            outputs=[io.Image.Output(display_name="hint", tooltip="For a canny control.")],
-            **KEEPS_PREVIEW,
-        )
-
-    @classmethod
-    def execute(cls, image: Tensor, low_threshold: int = 100, high_threshold: int = 200) -> io.NodeOutput:
-        """Make and show the hint."""
-        limits = {"low_threshold": low_threshold, "high_threshold": high_threshold}
-        return show(cls, draw_canny(image, limits))
+    KIND = KINDS["canny"]
 
 
-class SCEditColor(io.ComfyNode):
+class SCEditColor(HintNode):
     """Colour blocks as the colour controllers expect them."""
 
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
-        return io.Schema(
-            node_id="SCEditColor",
-            display_name="Color Hint (SCEdit)",
-            category="SCEdit/hints",
-            description="Coarse colour blocks, for color controls. Same size as the image.",
-            search_aliases=["scedit", "color palette", "colour", "preprocessor", "颜色", "色块", "色"],
-            inputs=[
-                io.Image.Input("image", tooltip="The picture whose colours should be followed."),
-                *color_inputs(),
-            ],
-            outputs=[io.Image.Output(display_name="hint", tooltip="For a color control.")],
-            **KEEPS_PREVIEW,
-        )
-
-    @classmethod
-    def execute(cls, image: Tensor, ratio: int = 64) -> io.NodeOutput:
-        """Make and show the hint."""
-        return show(cls, draw_color(image, {"ratio": ratio}))
+    KIND = KINDS["color"]
 
 
-class SCEditMaskedImage(io.ComfyNode):
+class SCEditMaskedImage(HintNode):
     """The cut-out that inpainting controllers expect."""
 
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
-        return io.Schema(
-            node_id="SCEditMaskedImage",
-            display_name="Masked Image Hint (SCEdit)",
-            category="SCEdit/hints",
-            description="Blackens the masked part of a picture, for inpainting controls. Same size.",
-            search_aliases=[
-                "scedit",
-                "inpaint",
-                "cut out",
-                "mask",
-                "preprocessor",
-                "局部重绘",
-                "遮罩",
-                "マスク",
-            ],
-            inputs=[
-                io.Image.Input("image", tooltip="The picture to keep outside the mask."),
-                *masked_image_inputs(),
-            ],
-            outputs=[io.Image.Output(display_name="hint", tooltip="For an inpainting control.")],
-            **KEEPS_PREVIEW,
-        )
-
-    @classmethod
-    def execute(cls, image: Tensor, mask: Tensor) -> io.NodeOutput:
-        """Make and show the hint."""
-        return show(cls, draw_masked_image(image, {"mask": mask}))
+    KIND = KINDS["masked image"]
 
 
-class SCEditSketch(io.ComfyNode):
+class SCEditSketch(HintNode):
     """The lines of a drawing or scan, as canny controllers expect edges."""
 
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
-        return io.Schema(
-            node_id="SCEditSketch",
-            display_name="Sketch Hint (SCEdit)",
-            category="SCEdit/hints",
-            description="Clean white lines on black from a drawing or scan, for canny controls. Same size.",
-            search_aliases=[
-                "scedit",
-                "scribble",
-                "drawing",
-                "lineart",
-                "line art",
-                "preprocessor",
-                "草图",
-                "手绘",
-                "线稿",
-                "線画",
-            ],
-            inputs=[
-                io.Image.Input("image", tooltip="A drawing or a scan of one, on paper of any brightness."),
-                *sketch_inputs(),
-            ],
-            outputs=[io.Image.Output(display_name="hint", tooltip="For a canny control.")],
-            **KEEPS_PREVIEW,
-        )
+    KIND = KINDS["sketch"]
 
-    @classmethod
-    def execute(
-        cls,
-        image: Tensor,
-        threshold: float = 0.3,
-        lines: str = AUTO,
-        thin: bool = True,
-        transparent: Tensor | None = None,
-    ) -> io.NodeOutput:
-        """Make and show the hint."""
-        settings = {"threshold": threshold, "lines": lines, "thin": thin, "transparent": transparent}
-        return show(cls, draw_sketch(image, settings))
+
+class SCEditHED(HintNode):
+    """Soft edges as the HED controllers expect them."""
+
+    KIND = KINDS["hed"]
+
+
+class SCEditDepth(HintNode):
+    """Depth as the depth controllers expect it."""
+
+    KIND = KINDS["depth"]
+
+
+class SCEditPose(HintNode):
+    """Poses as the pose controllers expect them."""
+
+    KIND = KINDS["pose"]
+
+
+class SCEditSegmentation(HintNode):
+    """Classes as segmentation controllers expect them."""
+
+    KIND = KINDS["segmentation"]
 
 
 class SCEditPreprocess(io.ComfyNode):
@@ -185,8 +97,7 @@ class SCEditPreprocess(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
-        options = [io.DynamicCombo.Option(name, kind.inputs) for name, kind in KINDS.items()]
+        options = [io.DynamicCombo.Option(name, _own_settings(kind)) for name, kind in KINDS.items()]
         return io.Schema(
             node_id="SCEditPreprocess",
             display_name="Any Hint (SCEdit)",
@@ -223,11 +134,49 @@ class SCEditPreprocess(io.ComfyNode):
     def execute(
         cls, image: Tensor, condition: dict[str, Any], resolution: int = 0, keep_size: bool = True
     ) -> io.NodeOutput:
-        """Make and show the hint."""
         kind = KINDS.get(condition["condition"])
         if kind is None:
             known = ", ".join(KINDS)
             raise SCEditError(
                 f"condition is one of {known}, got '{condition['condition']}'; choose one of them"
             )
-        return show(cls, draw_at(kind, image, condition, resolution, keep_size))
+        return show(cls, draw_at(kind.draw, kind.net_resolution, image, condition, resolution, keep_size))
+
+
+def _own_settings(kind: HintKind) -> list[io.Input]:
+    """What is asked for a kind, wherever the size is chosen."""
+    return kind.inputs() if kind.net_resolution is None else [*kind.inputs(), _download()]
+
+
+def _settings(kind: HintKind) -> list[io.Input]:
+    """What its own node asks."""
+    if kind.net_resolution is None:
+        return kind.inputs()
+    return [*kind.inputs(), _resolution(kind.net_resolution), _download()]
+
+
+def _defaults(inputs: list[io.Input]) -> Mapping[str, Any]:
+    return {one.id: one.default for one in inputs if isinstance(one, io.WidgetInput)}
+
+
+def _resolution(default: int) -> io.Int.Input:
+    return io.Int.Input(
+        "resolution",
+        default=default,
+        min=0,
+        max=4096,
+        step=64,
+        optional=True,
+        tooltip="Short side in pixels at which the net looks at the picture; 0 means the picture's own. The "
+        "hint keeps the picture's size. Lower finds coarser things and takes less memory.",
+    )
+
+
+def _download() -> io.Boolean.Input:
+    return io.Boolean.Input(
+        "download",
+        default=False,
+        optional=True,
+        tooltip="Fetch the weights once from Hugging Face if they are not on this computer. Off, the node "
+        "never goes online.",
+    )

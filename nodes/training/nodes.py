@@ -11,9 +11,9 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from ...scedit_core import EncoderSize, SCEditError, SkipLayout, TunerSpec
 from ...scedit_core.spec import StemSize, published_stem
 from ..files.hosted import HostedTuners
-from ..hints.drawing import KEEPS_PREVIEW
 from ..patching.conditions import skip_layout
 from ..sockets import CONTROL, TUNER
+from ..widgets import KEEPS_PREVIEW
 from .run import train_tuners
 from .widgets import (
     data_inputs,

@@ -16,10 +16,10 @@ from hub_tools import Hub, serve
 
 # of each node: where `detecting` has its files, and settings that keep the test short
 NETS = {
-    "SCEditHED": ("_HED", {"resolution": 16}),
-    "SCEditDepth": ("_DEPTH", {"resolution": 64}),
+    "SCEditHED": ("HED", {"resolution": 16}),
+    "SCEditDepth": ("DEPTH", {"resolution": 64}),
     "SCEditPose": (None, {"resolution": 64, "hands": True, "face": True}),
-    "SCEditSegmentation": ("_SEGMENTATION", {"resolution": 32}),
+    "SCEditSegmentation": ("SEGMENTATION", {"resolution": 32}),
 }
 POSE_FILES = ("BODY_WEIGHTS", "HAND_WEIGHTS", "FACE_WEIGHTS")
 
@@ -70,7 +70,7 @@ def folder(pack):
 
 def publish(pack, monkeypatch, hub, detector, source):
     """Have the stand-in publish files in the published layouts: their addresses and the bytes there."""
-    detecting = pack.nodes.hints.nets
+    detecting = pack.nodes.hints.kinds
     names = POSE_FILES if detector is None else (detector,)
     bodies, files = {}, []
     for name in names:

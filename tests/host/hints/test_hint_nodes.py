@@ -52,7 +52,7 @@ def test_a_hint_has_the_images_size_and_batch(nodes, any_hint, kind, channels, h
 
 
 def test_all_kinds_are_offered_with_their_own_settings_only(nodes, pack):
-    assert set(pack.nodes.hints.nodes.KINDS) == {*OPTIONS, *NETS}
+    assert set(pack.nodes.hints.kinds.KINDS) == {*OPTIONS, *NETS}
     info = nodes["SCEditPreprocess"].INPUT_TYPES()["required"]["condition"][1]["options"]
     offered = {option["key"]: set().union(*option["inputs"].values()) for option in info}
     drawn = {kind: set(OPTIONS[kind]) | ({"transparent"} if kind == "sketch" else set()) for kind in OPTIONS}

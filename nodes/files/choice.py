@@ -1,14 +1,16 @@
-"""Lists of tuners by kind, for nodes that take one kind only."""
+"""The choice of a tuner: the lists that nodes offer, by kind, and what they refuse before anything runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from comfy_api.latest import io
 
 from ...scedit_core import SCEditError
 from ...scedit_core.errors import shown
 from ...scedit_core.files.kind import Kind, tuner_kind, weight_file
-from .folders import SOURCES, own_folder, tuner_names, tuner_path
+from .folders import SOURCES, missing_tuner, own_folder, tuner_fingerprint, tuner_names, tuner_path
 
 NONE_YET = "none yet: put tuners into models/scedit and press R"
 
@@ -28,6 +30,30 @@ class _Seen(NamedTuple):
 
 # by path; a list of a thousand files opens only those that are new or changed
 _seen: dict[Path, _Seen] = {}
+
+
+def tuner_name(names: list[str] | None = None) -> io.Combo.Input:
+    """The choice of a tuner among these, or all that were found."""
+    return io.Combo.Input(
+        "tuner_name",
+        options=(tuner_names() if names is None else names) or [NONE_YET],
+        tooltip="A tuner file or published folder in models/scedit (or a path given for 'scedit' in "
+        "extra_model_paths.yaml). Kind and sizes are read from the file.",
+    )
+
+
+class ReadsTuner(io.ComfyNode):
+    """A node with the one widget `tuner_name`, which runs again when that file changes."""
+
+    @classmethod
+    def validate_inputs(cls, tuner_name: str | None = None) -> bool | str:
+        """Refuse a missing file before anything runs; accepts either slash in saved graphs."""
+        return missing_tuner(tuner_name)
+
+    @classmethod
+    def fingerprint_inputs(cls, tuner_name: str) -> Any:
+        """Read again when the file changed."""
+        return tuner_fingerprint(tuner_name)
 
 
 def names_of_kind(kind: Kind) -> list[str]:
