@@ -10,11 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import SCEditError
-from .spec import HintSpec, TunerSpec
+from .spec import STEM_STRIDES, HintSpec, TunerSpec
 from .tuner import make_tuners, start_at_zero
-
-# Strides of the stem's seven convs: hint pixels to latent pixels, 8 to 1.
-_STEM_STRIDES = (1, 1, 2, 1, 2, 1, 2)
 
 
 class HintEncoder(nn.Module):
@@ -35,7 +32,7 @@ class HintEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.features = spec.features
-        widths = zip(spec.stem[:-1], spec.stem[1:], _STEM_STRIDES, strict=True)
+        widths = zip(spec.stem[:-1], spec.stem[1:], STEM_STRIDES, strict=True)
         stem = [
             operations.Conv2d(before, after, 3, stride=stride, padding=1, device=device, dtype=dtype)
             for before, after, stride in widths
