@@ -6,21 +6,13 @@ import logging
 
 from comfy_api.latest import io
 
-from ...scedit_core.files.kind import Kind
+from ...scedit_core.spec import Kind
 from ..sockets import CONTROL, TUNER
 from .choice import ReadsTuner, check_kind, names_of_kind, tuner_name, wrong_tuner
 from .folders import tuner_path
-from .hosted import HostedTuners, read_hosted
+from .hosted import read_hosted
 
 _log = logging.getLogger(__name__)
-
-
-def _load(name: str, kind: Kind) -> HostedTuners:
-    checkpoint, hosted = read_hosted(name, tuner_path(name))
-    check_kind(name, checkpoint.spec.kind, kind)
-    for note in checkpoint.notes:
-        _log.info("SCEdit: '%s': %s", name, note)
-    return hosted
 
 
 class _LoadTuner(ReadsTuner):
@@ -35,8 +27,11 @@ class _LoadTuner(ReadsTuner):
 
     @classmethod
     def execute(cls, tuner_name: str) -> io.NodeOutput:
-        """Load the file."""
-        return io.NodeOutput(_load(tuner_name, cls.KIND))
+        checkpoint, hosted = read_hosted(tuner_name, tuner_path(tuner_name))
+        check_kind(tuner_name, checkpoint.spec.kind, cls.KIND)
+        for note in checkpoint.notes:
+            _log.info("SCEdit: '%s': %s", tuner_name, note)
+        return io.NodeOutput(hosted)
 
 
 class SCEditLoadSCTuner(_LoadTuner):
