@@ -1,8 +1,9 @@
-"""What a contributor meets first: dev.py, CONTRIBUTING.md, and the checks and workflows."""
+"""What a contributor meets first: dev.py, CONTRIBUTING.md, checks and workflows; and what is published."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,11 @@ from support import REPOSITORY, load_module
 PAGE = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = {"<Id>": "SCEditCanny", "<code>": "zh"}  # one of each
 SUFFIXES = (".js", ".json", ".md", ".py", ".toml", ".txt", ".yml")
+MADE_BY_DEV = {".comfyui", ".venv", "output"}
+SHIPPED = {
+    ".comfyignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "__init__.py",
+    "example_workflows", "locales", "nodes", "pyproject.toml", "requirements.txt", "scedit_core", "web",
+}  # fmt: skip
 FORMS = [path for path in (REPOSITORY / ".github" / "ISSUE_TEMPLATE").iterdir() if path.stem != "config"]
 
 
@@ -124,3 +130,18 @@ def test_a_version_that_is_not_written_down_is_refused(project, changes, words, 
     (tmp_path / "CHANGELOG.md").write_text(changes)
     monkeypatch.setattr(check, "REPO", tmp_path)
     assert words in check.fault("v2.0.0")
+
+
+def test_what_is_published_is_what_users_need():
+    git = shutil.which("git")
+    if git is None or not (REPOSITORY / ".git").exists():
+        pytest.skip("what is published is what git tracks, and this is no checkout of it")
+    run = subprocess.run([git, "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    lines = (REPOSITORY / ".comfyignore").read_text(encoding="utf-8").splitlines()
+    left_out = [line for line in lines if not line.startswith("#")]
+    # without a slash in front a name is left out at any depth: docs/ would take the help pages along
+    assert [line for line in left_out if not re.fullmatch(r"/[\w.-]+/?", line)] == []
+    names = {line.strip("/") for line in left_out}
+    tracked = {line.split("/")[0] for line in run.stdout.splitlines()}
+    assert tracked - names == SHIPPED
+    assert names <= tracked | MADE_BY_DEV
