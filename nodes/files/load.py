@@ -7,6 +7,7 @@ import logging
 from comfy_api.latest import io
 
 from ...scedit_core.spec import Kind
+from .. import widgets
 from ..sockets import CONTROL, TUNER
 from .choice import ReadsTuner, check_kind, names_of_kind, tuner_name, wrong_tuner
 from .folders import tuner_path
@@ -35,54 +36,28 @@ class _LoadTuner(ReadsTuner):
 
 
 class SCEditLoadSCTuner(_LoadTuner):
-    """Load an SC-Tuner: a style taught to a U-Net's skip connections."""
+    """Loads an SCEdit SC-Tuner (a style) from models/scedit."""
 
     KIND = "sc"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditLoadSCTuner",
-            display_name="Load SC-Tuner (SCEdit)",
-            category="SCEdit/loaders",
-            description="Loads an SCEdit SC-Tuner (a style) from models/scedit.",
-            search_aliases=["scedit", "sc tuner", "style tuner", "scepter", "加载微调器", "风格"],
+            **widgets.about(cls, "Load SC-Tuner", "loaders"),
             inputs=[tuner_name(names_of_kind("sc"))],
             outputs=[TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner'.")],
         )
 
 
 class SCEditLoadCSCTuner(_LoadTuner):
-    """Load a CSC-Tuner: a controller that steers generation by an image."""
+    """Loads an SCEdit CSC-Tuner (canny, color, depth, ... control) from models/scedit."""
 
     KIND = "csc"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditLoadCSCTuner",
-            display_name="Load CSC-Tuner (SCEdit)",
-            category="SCEdit/loaders",
-            description="Loads an SCEdit CSC-Tuner (canny, color, depth, ... control) from models/scedit.",
-            search_aliases=[
-                "scedit",
-                "csc tuner",
-                "controlnet",
-                "t2i adapter",
-                "canny",
-                "color",
-                "depth",
-                "hed",
-                "openpose",
-                "inpaint",
-                "scepter",
-                "加载控制器",
-                "控制",
-                "线稿",
-                "制御",
-            ],
+            **widgets.about(cls, "Load CSC-Tuner", "loaders"),
             inputs=[tuner_name(names_of_kind("csc"))],
             outputs=[CONTROL.Output(display_name="control", tooltip="For 'Apply CSC-Tuner' or 'Condition'.")],
         )

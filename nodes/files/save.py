@@ -12,6 +12,7 @@ from comfy_api.latest import io, ui
 from ...scedit_core import CSCTunerSet, SCTunerSet, build_tuners, save_checkpoint
 from ...scedit_core.convert import LAYOUTS, OWN, PUBLISHED, check_range
 from ...scedit_core.files.published import write_published
+from .. import widgets
 from ..sockets import CONTROL, TUNER
 from .folders import new_tuner, own_folder
 from .hosted import HostedTuners
@@ -30,18 +31,12 @@ _TEXTS = {
 
 
 class SCEditSaveTuner(io.ComfyNode):
-    """Save a tuner or a control as a safetensors file."""
+    """Saves a tuner or a control to models/scedit, with what it was trained on in its metadata."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditSaveTuner",
-            display_name="Save Tuner (SCEdit)",
-            category="SCEdit/training",
-            description="Saves a tuner or a control to models/scedit, with what it was trained on in its "
-            "metadata.",
-            search_aliases=["scedit", "save lora", "export tuner", "保存", "保存微调器"],
+            **widgets.about(cls, "Save Tuner", "training"),
             is_output_node=True,
             inputs=[
                 io.MultiType.Input(
@@ -94,7 +89,6 @@ class SCEditSaveTuner(io.ComfyNode):
         layout: str = OWN,
         **texts: str,
     ) -> io.NodeOutput:
-        """Write the file or folder; it appears whole or not at all."""
         suffix = "" if layout == PUBLISHED else ".safetensors"
         target = new_tuner(name, replace=if_exists == _REPLACE, suffix=suffix)
         tuners = _converted(tuner, _DTYPES[dtype])

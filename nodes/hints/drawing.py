@@ -88,5 +88,6 @@ def _resized(image: Tensor, size: tuple[int, ...], *, is_smooth: bool) -> Tensor
     """Images (N, H, W, C) at another size; lines and blocks keep their values when they grow."""
     channels_first = image.movedim(-1, 1).float()
     shrinks = size[0] < image.shape[1]
-    how = {"mode": "bilinear", "antialias": True} if is_smooth or shrinks else {"mode": "nearest-exact"}
-    return F.interpolate(channels_first, size=size, **how).movedim(1, -1)
+    blends = is_smooth or shrinks
+    mode = "bilinear" if blends else "nearest-exact"
+    return F.interpolate(channels_first, size=size, mode=mode, antialias=blends).movedim(1, -1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import comfy.model_management
 import comfy.utils
 import numpy as np
@@ -15,10 +13,16 @@ from ...scedit_core.annotators.drawn.masked_image import masked_image
 from ...scedit_core.annotators.drawn.outpaint import Margins, border_mask, outpaint
 from ...scedit_core.annotators.drawn.random_mask import MASK_STYLES, random_mask
 from ...scedit_core.annotators.photo import to_photo
-from ..widgets import KEEPS_PREVIEW
+from .. import widgets
 from .drawing import check_room, show
 
 _LARGEST = 16384
+_SIZE_TIP = "Size of the masks in pixels. Not used if an image is connected."
+_SIDES = ("left", "top", "right", "bottom")
+_MARGIN_TIP = (
+    "How many pixels the picture grows at this side. Steps of 8 keep sizes that are multiples of 8, as "
+    "models need them."
+)
 
 
 def _random_masks(height: int, width: int, seed: int, count: int, style: str) -> Tensor:
@@ -33,61 +37,28 @@ def _random_masks(height: int, width: int, seed: int, count: int, style: str) ->
     return torch.stack(masks).unsqueeze(1)
 
 
-def _size_input(name: str) -> io.Int.Input:
-    return io.Int.Input(
-        name,
-        default=512,
-        min=1,
-        max=_LARGEST,
-        step=8,
-        tooltip="Size of the masks in pixels. Not used if an image is connected.",
-    )
-
-
 class SCEditRandomMask(io.ComfyNode):
-    """Masks as inpainting controllers were trained with."""
+    """Draws random strokes and boxes, as LaMa does, to train or try inpainting controls."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditRandomMask",
-            display_name="Random Mask (SCEdit)",
-            category="SCEdit/hints",
-            description="Draws random strokes and boxes, as LaMa does, to train or try inpainting controls.",
-            search_aliases=[
-                "scedit",
-                "lama mask",
-                "inpaint",
-                "random mask",
-                "随机遮罩",
-                "局部重绘",
-                "マスク",
-            ],
+            **widgets.about(cls, "Random Mask", "hints"),
             inputs=[
-                _size_input("width"),
-                _size_input("height"),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**64 - 1,
-                    control_after_generate=True,
-                    tooltip="The same seed draws the same masks.",
-                ),
-                io.Int.Input(
+                *(widgets.whole(side, 512, (1, _LARGEST), _SIZE_TIP, step=8) for side in ("width", "height")),
+                widgets.seed("The same seed draws the same masks.", changes=True),
+                widgets.whole(
                     "batch_size",
-                    default=1,
-                    min=1,
-                    max=4096,
-                    tooltip="How many masks. With images connected, at least one for each of them.",
+                    1,
+                    (1, 4096),
+                    "How many masks. With images connected, at least one for each of them.",
                 ),
-                io.Combo.Input(
+                widgets.choice(
                     "style",
-                    options=list(MASK_STYLES),
+                    MASK_STYLES,
+                    "training: the mix that LaMa was trained with. thin, medium, thick: those it was tested "
+                    "with, on at most half of the picture.",
                     default="training",
-                    tooltip="training: the mix that LaMa was trained with. thin, medium, thick: those it was "
-                    "tested with, on at most half of the picture.",
                 ),
                 io.Image.Input(
                     "image", optional=True, tooltip="Pictures to cut the masks out of; they give the size."
@@ -101,7 +72,7 @@ class SCEditRandomMask(io.ComfyNode):
                     "image, the masks in black on white.",
                 ),
             ],
-            **KEEPS_PREVIEW,
+            **widgets.KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -111,11 +82,11 @@ class SCEditRandomMask(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         """Draw the masks and cut them out."""
         photos = None if image is None else to_photo(image)
-        size = (height, width) if photos is None else photos.shape[-2:]
+        height, width = (height, width) if photos is None else photos.shape[-2:]
         count = batch_size if photos is None else max(batch_size, len(photos))
-        check_room(math.prod(size) * count, "make the masks smaller, or fewer")
-        photos = torch.ones(1, 3, *size) if photos is None else photos
-        masks = _random_masks(*size, seed, count, style)
+        check_room(height * width * count, "make the masks smaller, or fewer")
+        photos = torch.ones(1, 3, height, width) if photos is None else photos
+        masks = _random_masks(height, width, seed, count, style)
         photos = photos[torch.arange(count, device=photos.device) % len(photos)]
         hint = masked_image(photos, masks.to(photos.device)).movedim(1, -1)
         masks = masks.squeeze(1)
@@ -123,45 +94,23 @@ class SCEditRandomMask(io.ComfyNode):
         return io.NodeOutput(masks, hint, ui=ui.PreviewMask(masks, cls=cls))
 
 
-def _margin_input(name: str) -> io.Int.Input:
-    return io.Int.Input(
-        name,
-        default=0,
-        min=0,
-        max=_LARGEST,
-        step=8,
-        tooltip="How many pixels the picture grows at this side. Steps of 8 keep sizes that are multiples "
-        "of 8, as models need them.",
-    )
-
-
 class SCEditOutpaint(io.ComfyNode):
-    """A picture grown at its sides, with mask and hint for what is to be added."""
+    """Grows a picture at its sides and makes mask and hint of the border, for inpainting controls."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditOutpaint",
-            display_name="Outpaint (SCEdit)",
-            category="SCEdit/hints",
-            description="Grows a picture at its sides and makes mask and hint of the border, for inpainting "
-            "controls.",
-            search_aliases=["scedit", "pad image", "extend", "uncrop", "扩图", "外补"],
+            **widgets.about(cls, "Outpaint", "hints"),
             inputs=[
                 io.Image.Input("image", tooltip="The picture to continue beyond its borders."),
-                _margin_input("left"),
-                _margin_input("top"),
-                _margin_input("right"),
-                _margin_input("bottom"),
-                io.Int.Input(
+                *(widgets.whole(side, 0, (0, _LARGEST), _MARGIN_TIP, step=8) for side in _SIDES),
+                widgets.whole(
                     "feather",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    optional=True,
-                    tooltip="Width in pixels of a soft edge of the mask, inside the picture, to hide the "
-                    "seam. The hint stays hard.",
+                    0,
+                    (0, 4096),
+                    "Width in pixels of a soft edge of the mask, inside the picture, to hide the seam. The "
+                    "hint stays hard.",
+                    **widgets.OPTIONAL,
                 ),
             ],
             outputs=[
@@ -172,20 +121,19 @@ class SCEditOutpaint(io.ComfyNode):
                     tooltip="The grown picture with its border black, for an inpainting control.",
                 ),
             ],
-            **KEEPS_PREVIEW,
+            **widgets.KEEPS_PREVIEW,
         )
 
     @classmethod
     def execute(
         cls, image: Tensor, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, feather: int = 0
     ) -> io.NodeOutput:
-        """Grow the picture and show what a control will see."""
         photos, margins = to_photo(image), Margins(left, top, right, bottom)
         high, wide = photos.shape[-2:]
         check_room(
             len(photos) * (top + high + bottom) * (left + wide + right),
             "grow it less, or fewer pictures at once",
         )
-        mask = border_mask(*photos.shape[-2:], margins, feather).expand(len(photos), -1, -1, -1)
+        mask = border_mask(high, wide, margins, feather).expand(len(photos), -1, -1, -1)
         grown, hint = (outpaint(photos, margins, fill).movedim(1, -1) for fill in (0.5, 0.0))
         return show(cls, hint, grown, mask.squeeze(1))

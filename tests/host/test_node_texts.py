@@ -32,8 +32,10 @@ def texts_of(node: Any) -> set[str]:
     return {schema.display_name, schema.description, *names} - {None}
 
 
-def test_the_translations_are_of_these_nodes(nodes):
+def test_the_translations_are_of_these_nodes_which_are_called_by_their_ids(nodes):
     assert sorted(nodes) == NODES
+    assert {name: node.__name__ for name, node in nodes.items()} == {name: name for name in nodes}
+    assert all(name.startswith("SCEdit") for name in nodes)
 
 
 def test_every_input_and_output_has_a_tooltip(nodes):
