@@ -31,9 +31,10 @@ def example(text: str) -> str:
 
 
 def places() -> list[str]:
-    """Files and folders that CONTRIBUTING.md names in backticks."""
+    """Files and folders that CONTRIBUTING.md names in backticks or links to."""
     quoted = re.findall(r"(?<!`)`([^`\s]+)`(?!`)", PAGE)
-    return sorted({text for text in quoted if "/" in text or text.endswith(SUFFIXES)})
+    linked = re.findall(r"\]\((?!https?:)([^)\s]+)\)", PAGE)
+    return sorted({*linked, *(text for text in quoted if "/" in text or text.endswith(SUFFIXES))})
 
 
 @pytest.mark.parametrize("place", places())
