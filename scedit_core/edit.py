@@ -60,11 +60,16 @@ class SkipEdit:
 
 @dataclass(frozen=True, eq=False)
 class PreparedEdit:
-    """A SkipEdit made ready for one latent size on one device; `features[i]` is for output block i."""
+    """A SkipEdit made ready for one latent size on one device; `features[i]` is for output block i.
+
+    `strength` is that of the edit as a tensor without dimensions, on the CPU: a compiled U-Net takes it as an
+    input, where a number would be a part of the program.
+    """
 
     edit: SkipEdit
     features: tuple[Tensor, ...] | None
     mask: Tensor | None
+    strength: Tensor | None = None
 
 
 def prepare_edit(edit: SkipEdit, height: int, width: int, like: Tensor) -> PreparedEdit:
@@ -81,7 +86,8 @@ def prepare_edit(edit: SkipEdit, height: int, width: int, like: Tensor) -> Prepa
     mask = None
     if edit.mask is not None:
         mask = cover(edit.mask, height * 8, width * 8).to(like.device, like.dtype)
-    return PreparedEdit(edit, features, mask)
+    exact = torch.float64 if like.dtype == torch.float64 else torch.float32
+    return PreparedEdit(edit, features, mask, torch.tensor(edit.strength, dtype=exact, device="cpu"))
 
 
 def edit_skip(
@@ -134,6 +140,8 @@ def _control_delta(
 def _weigh(prepared: PreparedEdit, delta: Tensor, latents: Tensor | None) -> Tensor:
     if prepared.mask is not None:
         delta = delta * _rows(_resized(prepared.mask, delta, "area"), delta, latents)
+    if prepared.strength is not None:
+        return delta * prepared.strength
     return delta if prepared.edit.strength == 1 else delta * prepared.edit.strength
 
 

@@ -65,13 +65,12 @@ class Step:
     edits: tuple[PreparedEdit, ...]
     latents: Tensor | None
     call: Call
-    sigmas: Tensor | None
-    window: Any
 
-    def fits(self, call: Call, options: Mapping[str, Any]) -> bool:
-        """True if it was made for this very call and not for an earlier one with the same dictionary."""
-        same_step = self.sigmas is options.get("sigmas") and self.window is options.get("context_window")
-        return same_step and self.call == call
+    def fits(self, skip: Tensor, size: tuple[int, int]) -> bool:
+        """True if it was made for a latent of this size and for what this skip is like."""
+        call = self.call
+        is_same = call.rows == skip.shape[0] and call.dtype == skip.dtype and call.device == skip.device
+        return is_same and call.size == size
 
 
 class SkipPatch:
@@ -93,8 +92,6 @@ class SkipPatch:
         """A new patch with one more edit."""
         return SkipPatch((*self.edits, edit), (*self.patchers, patcher))
 
-    # Not traced into a compiled U-Net: each step's edits would compile it again.
-    @torch.compiler.disable
     def __call__(
         self, h: Tensor, skip: Tensor | None, transformer_options: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None]:
@@ -104,20 +101,19 @@ class SkipPatch:
         step = self.current_step(skip, transformer_options)
         return h, edit_skip(skip, transformer_options["block"][1], step.edits, step.latents)
 
-    def current_step(self, skip: Tensor, options: dict[str, Any]) -> Step:
+    def current_step(self, skip: Tensor, options: Mapping[str, Any]) -> Step:
         """The step that was made ready for this call, or, where a U-Net is called directly, one made now."""
         height, width = options["original_shape"][-2:]
-        call = Call((height, width), skip.shape[0], skip.device, skip.dtype)
         step = options.get(STEP_KEY)
-        if step is None or not step.fits(call, options):
-            step = options[STEP_KEY] = self.step(call, options)
-        return step
+        if step is not None and step.fits(skip, (height, width)):
+            return step
+        return self.step(Call((height, width), skip.shape[0], skip.device, skip.dtype), options)
 
+    @torch.compiler.disable  # decides in Python what depends on the step
     def step(self, call: Call, options: Mapping[str, Any]) -> Step:
         """The edits that act in a call of the U-Net, ready for the latents it works on."""
         edits = tuple(self._prepare(index, call) for index in self._active(options))
-        window = options.get("context_window")
-        return Step(edits, self._latents(call, options), call, options.get("sigmas"), window)
+        return Step(edits, self._latents(call, options), call)
 
     @property
     def edits_encoder(self) -> bool:
@@ -175,7 +171,6 @@ class EncoderPatch:
     def __init__(self, patch: SkipPatch) -> None:
         self.patch = patch
 
-    @torch.compiler.disable
     def __call__(self, h: Tensor, transformer_options: dict[str, Any]) -> Tensor:
         """Edit what an input block is about to pass on, to the next block and to its skip."""
         step = self.patch.current_step(h, transformer_options)
