@@ -15,6 +15,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ...scedit_core import SCEditError
+from ...scedit_core.hint import scaled
 
 Settings = Mapping[str, Any]
 
@@ -86,7 +87,7 @@ def draw_at(
 
 def _resized(image: Tensor, size: tuple[int, ...], *, is_smooth: bool) -> Tensor:
     """Images (N, H, W, C) at another size; lines and blocks keep their values when they grow."""
-    channels_first = image.movedim(-1, 1).float()
-    shrinks = size[0] < image.shape[1]
-    how = {"mode": "bilinear", "antialias": True} if is_smooth or shrinks else {"mode": "nearest-exact"}
-    return F.interpolate(channels_first, size=size, **how).movedim(1, -1)
+    pixels = image.movedim(-1, 1).float()
+    if is_smooth or size[0] < image.shape[1]:
+        return scaled(pixels, size).movedim(1, -1)
+    return F.interpolate(pixels, size, mode="nearest-exact").movedim(1, -1)

@@ -15,10 +15,16 @@ from ...scedit_core.annotators.drawn.masked_image import masked_image
 from ...scedit_core.annotators.drawn.outpaint import Margins, border_mask, outpaint
 from ...scedit_core.annotators.drawn.random_mask import MASK_STYLES, random_mask
 from ...scedit_core.annotators.photo import to_photo
-from ..widgets import KEEPS_PREVIEW
+from ...scedit_core.hint import cycled
+from .. import widgets
 from .drawing import check_room, show
 
 _LARGEST = 16384
+_SIZE_TIP = "Size of the masks in pixels. Not used if an image is connected."
+_MARGIN_TIP = (
+    "How many pixels the picture grows at this side. Steps of 8 keep sizes that are multiples of 8, as "
+    "models need them."
+)
 
 
 def _random_masks(height: int, width: int, seed: int, count: int, style: str) -> Tensor:
@@ -33,15 +39,8 @@ def _random_masks(height: int, width: int, seed: int, count: int, style: str) ->
     return torch.stack(masks).unsqueeze(1)
 
 
-def _size_input(name: str) -> io.Int.Input:
-    return io.Int.Input(
-        name,
-        default=512,
-        min=1,
-        max=_LARGEST,
-        step=8,
-        tooltip="Size of the masks in pixels. Not used if an image is connected.",
-    )
+def _pixels(name: str, tooltip: str, default: int = 0, least: int = 0) -> io.Int.Input:
+    return io.Int.Input(name, default=default, min=least, max=_LARGEST, step=8, tooltip=tooltip)
 
 
 class SCEditRandomMask(io.ComfyNode):
@@ -49,7 +48,6 @@ class SCEditRandomMask(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
             node_id="SCEditRandomMask",
             display_name="Random Mask (SCEdit)",
@@ -65,16 +63,9 @@ class SCEditRandomMask(io.ComfyNode):
                 "マスク",
             ],
             inputs=[
-                _size_input("width"),
-                _size_input("height"),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**64 - 1,
-                    control_after_generate=True,
-                    tooltip="The same seed draws the same masks.",
-                ),
+                _pixels("width", _SIZE_TIP, default=512, least=1),
+                _pixels("height", _SIZE_TIP, default=512, least=1),
+                widgets.seed("The same seed draws the same masks.", changes=True),
                 io.Int.Input(
                     "batch_size",
                     default=1,
@@ -101,7 +92,7 @@ class SCEditRandomMask(io.ComfyNode):
                     "image, the masks in black on white.",
                 ),
             ],
-            **KEEPS_PREVIEW,
+            **widgets.KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -109,30 +100,17 @@ class SCEditRandomMask(io.ComfyNode):
         cls, width: int, height: int, seed: int, batch_size: int = 1, style: str = "training",
         image: Tensor | None = None,
     ) -> io.NodeOutput:  # fmt: skip
-        """Draw the masks and cut them out."""
         photos = None if image is None else to_photo(image)
         size = (height, width) if photos is None else photos.shape[-2:]
         count = batch_size if photos is None else max(batch_size, len(photos))
         check_room(math.prod(size) * count, "make the masks smaller, or fewer")
         photos = torch.ones(1, 3, *size) if photos is None else photos
         masks = _random_masks(*size, seed, count, style)
-        photos = photos[torch.arange(count, device=photos.device) % len(photos)]
+        photos = cycled(photos, torch.arange(count, device=photos.device))
         hint = masked_image(photos, masks.to(photos.device)).movedim(1, -1)
         masks = masks.squeeze(1)
         # seen as ComfyUI shows masks, white where they are; the hint is their cut-out
         return io.NodeOutput(masks, hint, ui=ui.PreviewMask(masks, cls=cls))
-
-
-def _margin_input(name: str) -> io.Int.Input:
-    return io.Int.Input(
-        name,
-        default=0,
-        min=0,
-        max=_LARGEST,
-        step=8,
-        tooltip="How many pixels the picture grows at this side. Steps of 8 keep sizes that are multiples "
-        "of 8, as models need them.",
-    )
 
 
 class SCEditOutpaint(io.ComfyNode):
@@ -140,7 +118,6 @@ class SCEditOutpaint(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
             node_id="SCEditOutpaint",
             display_name="Outpaint (SCEdit)",
@@ -150,10 +127,7 @@ class SCEditOutpaint(io.ComfyNode):
             search_aliases=["scedit", "pad image", "extend", "uncrop", "扩图", "外补"],
             inputs=[
                 io.Image.Input("image", tooltip="The picture to continue beyond its borders."),
-                _margin_input("left"),
-                _margin_input("top"),
-                _margin_input("right"),
-                _margin_input("bottom"),
+                *(_pixels(side, _MARGIN_TIP) for side in ("left", "top", "right", "bottom")),
                 io.Int.Input(
                     "feather",
                     default=0,
@@ -172,14 +146,13 @@ class SCEditOutpaint(io.ComfyNode):
                     tooltip="The grown picture with its border black, for an inpainting control.",
                 ),
             ],
-            **KEEPS_PREVIEW,
+            **widgets.KEEPS_PREVIEW,
         )
 
     @classmethod
     def execute(
         cls, image: Tensor, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0, feather: int = 0
     ) -> io.NodeOutput:
-        """Grow the picture and show what a control will see."""
         photos, margins = to_photo(image), Margins(left, top, right, bottom)
         high, wide = photos.shape[-2:]
         check_room(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..hint import cover, to_hint
+from ..hint import cover, cycled, to_hint
 
 
 def to_photo(image: Tensor) -> Tensor:
@@ -25,8 +25,8 @@ def to_drawing(image: Tensor, transparent: Tensor | None = None) -> Tensor:
     """
     rgb = to_hint(image)
     if transparent is not None:
-        rows = torch.arange(len(rgb), device=transparent.device) % len(transparent)
-        alpha = 1 - cover(transparent, *rgb.shape[-2:])[rows].to(rgb)
+        fitted = cover(transparent, *rgb.shape[-2:])
+        alpha = 1 - cycled(fitted, torch.arange(len(rgb), device=fitted.device)).to(rgb)
     elif image.shape[-1] == 4:
         alpha = image[..., 3:].movedim(-1, 1).float()
     else:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...hint import scaled
 from ..opencv import load_opencv
 from .libraries import load_library
 from .loading import fill_net
-from .sizing import Look, resize, to_net, to_pixels
+from .sizing import Look, to_net, to_pixels
 
 HED_LOOK = Look(multiple=16, seen_bytes=850, photo_bytes=20)  # four halvings
 
@@ -35,5 +36,5 @@ def hed(
     maps = [side[0, 0].float().cpu().numpy() for side in sides]
     maps = [cv2.resize(side, size[::-1], interpolation=cv2.INTER_LINEAR) for side in maps]
     mean = torch.from_numpy(np.mean(np.stack(maps, axis=2), axis=2)).double()
-    edges = to_pixels(resize(mean.sigmoid()[None, None] * 255, (height, width)))
+    edges = to_pixels(scaled(mean.sigmoid()[None, None] * 255, (height, width)))
     return edges if white_on_black else 255 - edges

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...hint import scaled
 from .libraries import load_library
 from .loading import fill_net
-from .sizing import Look, resize, to_net
+from .sizing import Look, to_net
 
 SEGMENTATION_LOOK = Look(multiple=32, seen_bytes=1850, photo_bytes=85)
 
@@ -64,7 +65,7 @@ def _likeliest(logits: Tensor, size: tuple[int, int]) -> Tensor:
     best = torch.full(size, -torch.inf, dtype=logits.dtype, device=logits.device)
     label = torch.zeros(size, dtype=torch.uint8, device=logits.device)
     for start in range(0, logits.shape[1], _AT_ONCE):
-        value, index = resize(logits[:, start : start + _AT_ONCE], size)[0].max(dim=0)
+        value, index = scaled(logits[:, start : start + _AT_ONCE], size)[0].max(dim=0)
         is_better = value > best
         best = torch.where(is_better, value, best)
         label = torch.where(is_better, (index + start).to(torch.uint8), label)

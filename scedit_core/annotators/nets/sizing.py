@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import SCEditError
+from ...hint import scaled
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,7 @@ class Look:
 def to_net(photo: np.ndarray, size: tuple[int, int], device: torch.device) -> Tensor:
     """A photo, uint8 `(H, W, 3)`, as `(1, 3, *size)` with values 0 to 255."""
     pixels = torch.from_numpy(np.ascontiguousarray(photo)).to(device).movedim(-1, 0)[None].float()
-    return resize(pixels, size)
-
-
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Scale `(N, C, H, W)` to size: every point stays where it is, and nothing is skipped on the way down."""
-    if image.shape[-2:] == size:
-        return image
-    return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
+    return scaled(pixels, size)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:

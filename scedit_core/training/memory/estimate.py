@@ -7,6 +7,7 @@ import time
 import torch
 from torch import Tensor
 
+from ...hint import PIXELS_PER_LATENT
 from ..dataset.examples import Batch, generator
 from ..loop import Trainer
 from .recorded import Recorder
@@ -52,8 +53,8 @@ def _trial(trainer: Trainer, channels: int, height: int, width: int, part: int) 
     """Area, and bytes kept, of one picture at a part of the real height and width."""
     high, wide = (min(side, -(-side // (part * _GRAIN)) * _GRAIN) for side in (height, width))
     example = trainer.data.examples[0]
-    hints = tuple(torch.zeros(1, 3, 8 * high, 8 * wide) for _ in example.hints)
-    batch = Batch(torch.zeros(1, channels, high, wide), (example.caption,), hints)
+    hint = torch.zeros(1, 3, PIXELS_PER_LATENT * high, PIXELS_PER_LATENT * wide)
+    batch = Batch(torch.zeros(1, channels, high, wide), (example.caption,), (hint,) * len(example.hints))
     recorder = Recorder((*trainer.parameters, *trainer.base.weights()))
     with recorder.recording():
         loss = trainer.loss_of(batch, generator(0, "trial"))
