@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import secrets
 import shutil
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
 from ...errors import SCEditError, shown
+from ...files.durable import PART, beside, put_in_place
 from .weights import WeightFile
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ def download_weights(file: WeightFile, folder: Path, progress: Progress, *, pati
             _put(part, target)
         finally:
             if part.exists():
-                part.replace(folder / f"{file.name}.part")
+                part.replace(_kept(file, folder))
     except _BROKEN as error:
         raise SCEditError(
             f"{file.name} could not be downloaded to {folder} ({shown(str(error)) or type(error).__name__}); "
@@ -58,12 +58,17 @@ def download_weights(file: WeightFile, folder: Path, progress: Progress, *, pati
     return target
 
 
+def _kept(file: WeightFile, folder: Path) -> Path:
+    """Where a part lies between two downloads."""
+    return folder / f"{file.name}{PART}"
+
+
 def _claimed(file: WeightFile, folder: Path) -> Path:
     """Where this process alone writes; what an earlier download has left is there already."""
-    own = folder / f"{file.name}.{secrets.token_hex(4)}.part"
+    own = beside(folder / file.name, PART)
     old = time.time() - _LEFT_ALONE
-    killed = (part for part in folder.glob(f"{file.name}.*.part") if part.stat().st_mtime < old)
-    for left in (folder / f"{file.name}.part", *killed):
+    killed = (part for part in folder.glob(f"{file.name}.*{PART}") if part.stat().st_mtime < old)
+    for left in (_kept(file, folder), *killed):
         try:
             left.rename(own)  # which of several processes only one can do
             break
@@ -73,15 +78,13 @@ def _claimed(file: WeightFile, folder: Path) -> Path:
 
 
 def _put(part: Path, target: Path) -> None:
-    """Give a whole part its name, once it lies on the disk."""
-    with part.open("rb+") as written:
-        os.fsync(written.fileno())
+    """Give a whole part its name."""
     try:
-        part.replace(target)
+        put_in_place(part, target)
     except PermissionError:  # on Windows, where another process has put it there and reads it
         if not target.is_file():
             raise
-        part.unlink()
+        part.unlink(missing_ok=True)
 
 
 def _fetch(file: WeightFile, part: Path, progress: Progress, patience: float) -> None:
