@@ -141,15 +141,6 @@ def differentiable(model: ModelPatcher, recompute: Recompute = "off") -> Iterato
             clone.cleanup()
 
 
-def recordable(value: Any) -> Any:
-    """A copy, made outside of inference mode, of the tensors in a conditioning or a latent."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: recordable(item) for key, item in value.items()}
-    return [recordable(item) for item in value] if isinstance(value, list) else value
-
-
 def _static_clone(model: ModelPatcher) -> ModelPatcher:
     """A clone whose weights stay in place between forward and backward; newer hosts can page them out."""
     if not model.is_dynamic():

@@ -30,7 +30,8 @@ from ...scedit_core.training.dataset.folder import (
 )
 from ...scedit_core.training.dataset.pictures import load_picture
 from ..telling import say, told
-from .captions import SIZE_NAMES
+from ..widgets import seed
+from .examples import SIZE_NAMES
 from .folder_list import folder_fingerprint, folder_names, folder_path
 
 
@@ -76,98 +77,83 @@ def _encode_pictures(
         yield latent, None if hints is None else _to_image(hints)
 
 
-def _folder_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "folder",
-        options=folder_names(),
-        tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for 'scedit_datasets' in "
-        "extra_model_paths.yaml. A caption is a .txt file with the picture's name.",
-    )
+def _data_inputs() -> list[io.Input]:
+    """What is read, and with which parts of the model."""
+    return [
+        io.Combo.Input(
+            "folder",
+            options=folder_names(),
+            tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for "
+            "'scedit_datasets' in extra_model_paths.yaml. A caption is a .txt file with the picture's name.",
+        ),
+        io.Vae.Input("vae", tooltip="VAE of the model that is to be trained."),
+        io.Clip.Input("clip", tooltip="Text encoder of the model that is to be trained."),
+        io.Combo.Input(
+            "hint",
+            options=[NO_HINT, *ANNOTATORS, READY_HINT],
+            default=NO_HINT,
+            tooltip="What a control learns to follow: edges, colours, cut-outs or lines of drawings, drawn "
+            "with random settings, or ready pictures in a folder of hints. none: for a style.",
+        ),
+    ]
 
 
-def _hint_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "hint",
-        options=[NO_HINT, *ANNOTATORS, READY_HINT],
-        default=NO_HINT,
-        tooltip="What a control learns to follow: edges, colours, cut-outs or lines of drawings, drawn with "
-        "random settings, or ready pictures in a folder of hints. none: for a style.",
-    )
+def _picture_inputs() -> list[io.Input]:
+    """What is made of pictures and captions."""
+    return [
+        io.Int.Input(
+            "resolution",
+            default=512,
+            min=STEP,
+            max=4096,
+            step=STEP,
+            tooltip="Size to train at, in pixels, as the side of a square: 512 for SD 1.5, 768 for SD 2.1, "
+            "1024 for SDXL.",
+        ),
+        io.Boolean.Input(
+            "buckets",
+            default=True,
+            tooltip="Wide and tall pictures stay so, at sizes of about the same area, in steps of 64. Off: "
+            "the centre square of each.",
+        ),
+        io.String.Input(
+            "trigger",
+            default="",
+            tooltip="Put in front of each caption, such as <sce>; written in a prompt, it calls the style "
+            "up.",
+        ),
+        io.String.Input(
+            "caption_when_missing",
+            default="",
+            multiline=True,
+            optional=True,
+            tooltip="Caption of pictures without a .txt file. Empty: an error names these pictures.",
+        ),
+    ]
 
 
-def _hint_folder_input() -> io.String.Input:
-    return io.String.Input(
-        "hint_folder",
-        default="hints",
-        optional=True,
-        tooltip="For 'from folder': name of the folder, inside the other one, that holds a hint per picture, "
-        "of the same name.",
-    )
-
-
-def _resolution_input() -> io.Int.Input:
-    return io.Int.Input(
-        "resolution",
-        default=512,
-        min=STEP,
-        max=4096,
-        step=STEP,
-        tooltip="Size to train at, in pixels, as the side of a square: 512 for SD 1.5, 768 for SD 2.1, 1024 "
-        "for SDXL.",
-    )
-
-
-def _aspect_input() -> io.Boolean.Input:
-    return io.Boolean.Input(
-        "buckets",
-        default=True,
-        tooltip="Wide and tall pictures stay so, at sizes of about the same area, in steps of 64. Off: the "
-        "centre square of each.",
-    )
-
-
-def _trigger_input() -> io.String.Input:
-    return io.String.Input(
-        "trigger",
-        default="",
-        tooltip="Put in front of each caption, such as <sce>; written in a prompt, it calls the style up.",
-    )
-
-
-def _missing_caption_input() -> io.String.Input:
-    return io.String.Input(
-        "caption_when_missing",
-        default="",
-        multiline=True,
-        optional=True,
-        tooltip="Caption of pictures without a .txt file. Empty: an error names these pictures.",
-    )
-
-
-def _variants_input() -> io.Int.Input:
-    return io.Int.Input(
-        "hint_variants",
-        default=1,
-        min=1,
-        max=64,
-        optional=True,
-        advanced=True,
-        tooltip="Hints drawn per picture, each with other random settings or another mask. They take memory "
-        "in proportion.",
-    )
-
-
-def _hint_seed_input() -> io.Int.Input:
-    return io.Int.Input(
-        "seed",
-        default=0,
-        min=0,
-        max=2**64 - 1,
-        control_after_generate=False,
-        optional=True,
-        advanced=True,
-        tooltip="Draws the random settings and masks of the hints.",
-    )
+def _hint_inputs() -> list[io.Input]:
+    """Which hints are read, or how they are drawn."""
+    return [
+        io.String.Input(
+            "hint_folder",
+            default="hints",
+            optional=True,
+            tooltip="For 'from folder': name of the folder, inside the other one, that holds a hint per "
+            "picture, of the same name.",
+        ),
+        io.Int.Input(
+            "hint_variants",
+            default=1,
+            min=1,
+            max=64,
+            optional=True,
+            advanced=True,
+            tooltip="Hints drawn per picture, each with other random settings or another mask. They take "
+            "memory in proportion.",
+        ),
+        seed("Draws the random settings and masks of the hints.", optional=True, advanced=True),
+    ]
 
 
 def _outputs() -> list[io.Output]:
@@ -190,7 +176,6 @@ class SCEditTrainingFolder(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
             node_id="SCEditTrainingFolder",
             display_name="Training Folder (SCEdit)",
@@ -209,19 +194,7 @@ class SCEditTrainingFolder(io.ComfyNode):
             ],
             is_experimental=True,
             is_output_node=True,  # so that a folder can be looked through by itself
-            inputs=[
-                _folder_input(),
-                io.Vae.Input("vae", tooltip="VAE of the model that is to be trained."),
-                io.Clip.Input("clip", tooltip="Text encoder of the model that is to be trained."),
-                _hint_input(),
-                _resolution_input(),
-                _aspect_input(),
-                _trigger_input(),
-                _missing_caption_input(),
-                _hint_folder_input(),
-                _variants_input(),
-                _hint_seed_input(),
-            ],
+            inputs=[*_data_inputs(), *_picture_inputs(), *_hint_inputs()],
             outputs=_outputs(),
         )
 
@@ -246,7 +219,6 @@ class SCEditTrainingFolder(io.ComfyNode):
 
     @classmethod
     def execute(cls, folder: str, vae: Any, clip: Any, **widgets: Any) -> io.NodeOutput:
-        """Read, crop and encode everything, and say what was found."""
         settings = FolderSettings(**widgets)
         found = scan(folder_path(folder), settings.hint_folder if settings.hint == READY_HINT else None)
         captions = caption_texts(found, settings)

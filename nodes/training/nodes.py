@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ...scedit_core import EncoderSize, SCEditError, SkipLayout, TunerSpec
-from ...scedit_core.spec import StemSize, published_stem
+from ...scedit_core import SCEditError, TunerSpec
 from ..files.hosted import HostedTuners
 from ..patching.conditions import skip_layout
 from ..sockets import CONTROL, TUNER
 from ..widgets import KEEPS_PREVIEW
+from .examples import to_training_set
 from .run import train_tuners
 from .widgets import (
     data_inputs,
+    encoder_inputs,
     fine_inputs,
     keeping_inputs,
     run_inputs,
     scalars,
     shape_inputs,
-    to_blocks,
-    to_training_set,
+    to_encoder,
+    to_shape,
 )
 
 _MOST_CONTROLS = 4
@@ -34,7 +34,6 @@ class SCEditTrainSCTuner(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
             node_id="SCEditTrainSCTuner",
             display_name="Train SC-Tuner (SCEdit)",
@@ -82,12 +81,10 @@ class SCEditTrainSCTuner(io.ComfyNode):
         empty: list[Any] | None = None,
         **widgets: list[Any],
     ) -> io.NodeOutput:
-        """Train, or go on with an earlier training."""
-        settings = scalars(widgets)
-        layout = skip_layout(model[0])
-        shape = (settings["ratio"], to_blocks(settings.get("blocks", "")), settings["tuner_op"])
+        settings, layout = scalars(widgets), skip_layout(model[0])
         data = to_training_set(model[0], (latents, positive), (), empty, settings.get("buckets", True))
-        done = train_tuners(model[0], [TunerSpec.sc(layout, *shape)], tuner or [], data, settings)
+        spec = TunerSpec.sc(layout, *to_shape(settings))
+        done = train_tuners(model[0], [spec], tuner or [], data, settings)
         return io.NodeOutput(done.tuners[0], done.plot, done.steps, ui=done.shown)
 
 
@@ -96,7 +93,6 @@ class SCEditTrainCSCTuner(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         row = io.Image.Input("hint", tooltip="One hint image per picture, in the same order.")
         template = io.Autogrow.TemplatePrefix(row, prefix="hint", min=1, max=_MOST_CONTROLS)
         return io.Schema(
@@ -126,7 +122,7 @@ class SCEditTrainCSCTuner(io.ComfyNode):
                 ),
                 *run_inputs("my_control", 10_000),
                 *shape_inputs(),
-                *_encoder_inputs(),
+                *encoder_inputs(),
                 CONTROL.Input(
                     "control",
                     optional=True,
@@ -162,67 +158,15 @@ class SCEditTrainCSCTuner(io.ComfyNode):
         empty: list[Any] | None = None,
         **widgets: list[Any],
     ) -> io.NodeOutput:
-        """Train, or go on with an earlier training."""
-        settings = scalars(widgets)
-        layout = skip_layout(model[0])
         rows = [images for images in hints.values() if images]
+        settings, layout = scalars(widgets), skip_layout(model[0])
         if not rows:
             raise SCEditError(
                 "no hints came in: connect a list of hint images; on 'Training Folder' choose what they show"
             )
         data = to_training_set(model[0], (latents, positive), rows, empty, settings.get("buckets", True))
-        shape = (settings["ratio"], to_blocks(settings.get("blocks", "")), settings["tuner_op"])
-        specs = [TunerSpec.csc(layout, *shape, encoder=_encoder(settings, layout))] * len(rows)
-        done = train_tuners(model[0], specs, control or [], data, settings)
+        spec = TunerSpec.csc(layout, *to_shape(settings), encoder=to_encoder(settings, layout))
+        done = train_tuners(model[0], [spec] * len(rows), control or [], data, settings)
         # a socket without a control stops what hangs on it, silently, as the host's switches do
         others = [*done.tuners[1:], *[ExecutionBlocker(None)] * (_MOST_CONTROLS - len(done.tuners))]
         return io.NodeOutput(done.tuners[0], done.plot, done.steps, *others, ui=done.shown)
-
-
-def _encoder_inputs() -> list[io.Input]:
-    """Size of the hint encoder."""
-    return [
-        io.Int.Input(
-            "kernel",
-            default=1,
-            min=1,
-            max=3,
-            step=2,
-            tooltip="Size of the dense hint convs: 1 is small (29M weights on SD 1.5), 3 finer (99M), as "
-            "published.",
-        ),
-        io.Boolean.Input(
-            "dual_conv",
-            default=False,
-            optional=True,
-            advanced=True,
-            tooltip="A pair of convs for each dense hint conv: 3x3 to a fifth of the width, then 1x1.",
-        ),
-        io.Int.Input(
-            "hint_channels",
-            default=0,
-            min=0,
-            max=4096,
-            optional=True,
-            advanced=True,
-            tooltip="Channels that the hint is brought to. 0: as published (256 for SD, 320 for SDXL).",
-        ),
-        io.Float.Input(
-            "stem_ratio",
-            default=0.0,
-            min=0.0,
-            max=8.0,
-            step=0.125,
-            optional=True,
-            advanced=True,
-            tooltip="Width of the convs before that. 0: as published (1 for SD, 2 for SDXL).",
-        ),
-    ]
-
-
-def _encoder(settings: Mapping[str, Any], layout: SkipLayout) -> EncoderSize:
-    usual = published_stem(layout)
-    stem = StemSize(
-        settings.get("stem_ratio", 0) or usual.ratio, settings.get("hint_channels", 0) or usual.out
-    )
-    return EncoderSize(settings["kernel"], stem, settings.get("dual_conv", False))

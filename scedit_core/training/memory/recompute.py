@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 # "off" remembers everything, "cheap" what is costly to compute again, "all" only what goes into a layer
 Recompute = Literal["off", "cheap", "all"]
 
-MODES: tuple[Recompute, ...] = ("off", "cheap", "all")
+MODES: tuple[Recompute, ...] = get_args(Recompute)
 
 # Multiply-adds per number of a result from which on it is remembered, not computed again. Remembers 3x3 convs
 # from 223 channels and attention from 1000 tokens on; not the linear layers, whose results are many and take
