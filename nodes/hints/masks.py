@@ -9,6 +9,7 @@ import comfy.utils
 import numpy as np
 import torch
 from comfy_api.latest import io, ui
+from einops import rearrange
 from torch import Tensor
 
 from ...scedit_core.annotators.drawn.masked_image import masked_image
@@ -36,7 +37,7 @@ def _random_masks(height: int, width: int, seed: int, count: int, style: str) ->
         mask = random_mask(height, width, np.random.default_rng([seed, number]), style)
         masks.append(torch.from_numpy(mask).float() / 255)
         progress.update(1)
-    return torch.stack(masks).unsqueeze(1)
+    return rearrange(masks, "n h w -> n 1 h w")
 
 
 def _pixels(name: str, tooltip: str, default: int = 0, least: int = 0) -> io.Int.Input:
@@ -107,7 +108,7 @@ class SCEditRandomMask(io.ComfyNode):
         photos = torch.ones(1, 3, *size) if photos is None else photos
         masks = _random_masks(*size, seed, count, style)
         photos = cycled(photos, torch.arange(count, device=photos.device))
-        hint = masked_image(photos, masks.to(photos.device)).movedim(1, -1)
+        hint = rearrange(masked_image(photos, masks.to(photos.device)), "n c h w -> n h w c")
         masks = masks.squeeze(1)
         # seen as ComfyUI shows masks, white where they are; the hint is their cut-out
         return io.NodeOutput(masks, hint, ui=ui.PreviewMask(masks, cls=cls))
@@ -160,5 +161,7 @@ class SCEditOutpaint(io.ComfyNode):
             "grow it less, or fewer pictures at once",
         )
         mask = border_mask(*photos.shape[-2:], margins, feather).expand(len(photos), -1, -1, -1)
-        grown, hint = (outpaint(photos, margins, fill).movedim(1, -1) for fill in (0.5, 0.0))
+        grown, hint = (
+            rearrange(outpaint(photos, margins, fill), "n c h w -> n h w c") for fill in (0.5, 0.0)
+        )
         return show(cls, hint, grown, mask.squeeze(1))

@@ -11,6 +11,7 @@ import node_helpers
 import numpy as np
 import torch
 from comfy_api.latest import io
+from einops import rearrange
 from torch import Tensor
 
 from ...scedit_core import SCEditError
@@ -73,7 +74,7 @@ def _encode_pictures(
     for triplet, crop in zip(folder.triplets, crops, strict=True):
         picture = load_picture(triplet.picture, crop)
         hints = load_hints(triplet, crop, picture, settings)
-        latent = {"samples": vae.encode(_to_image(picture[None]))}
+        latent = {"samples": vae.encode(_to_image(rearrange(picture, "h w c -> 1 h w c")))}
         yield latent, None if hints is None else _to_image(hints)
 
 

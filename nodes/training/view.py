@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 import comfy.utils
+import numpy as np
 import torch
 from comfy_api.latest import ui
+from einops import rearrange
 
 from ...scedit_core.training import Trainer
 from ...scedit_core.training.plot import plot_losses
@@ -49,7 +51,7 @@ class TrainingView:
         """Show the step that was taken, and every now and then a preview beside the losses."""
         trainer = self._trainer
         if self._preview_every and trainer.step % self._preview_every == 0:
-            self._preview = torch.from_numpy(draw_preview(trainer).copy()).float()[None] / 255
+            self._preview = _to_image(draw_preview(trainer))
             show_pictures(self._pictures())
         say("\n".join([*self._said, self._progress()]))
         self._bar.update_absolute(trainer.step, trainer.config.steps)
@@ -88,7 +90,12 @@ class TrainingView:
 
 def loss_plot(trainer: Trainer) -> torch.Tensor:
     """The loss curve as an IMAGE (1, H, W, 3)."""
-    return torch.from_numpy(plot_losses(trainer.losses).copy()).float()[None] / 255
+    return _to_image(plot_losses(trainer.losses))
+
+
+def _to_image(pixels: np.ndarray) -> torch.Tensor:
+    """IMAGE (1, H, W, 3), 0..1, from uint8 (H, W, 3); copied, as Pillow's pixels may not be written to."""
+    return rearrange(torch.from_numpy(pixels.copy()), "h w c -> 1 h w c").float() / 255
 
 
 def minutes(seconds: float) -> str:

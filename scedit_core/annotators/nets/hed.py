@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import nn
 
 from ...hint import scaled
@@ -36,5 +37,6 @@ def hed(
     maps = [side[0, 0].float().cpu().numpy() for side in sides]
     maps = [cv2.resize(side, size[::-1], interpolation=cv2.INTER_LINEAR) for side in maps]
     mean = torch.from_numpy(np.mean(np.stack(maps, axis=2), axis=2)).double()
-    edges = to_pixels(scaled(mean.sigmoid()[None, None] * 255, (height, width)))
+    bright = rearrange(mean.sigmoid() * 255, "h w -> 1 1 h w")
+    edges = to_pixels(scaled(bright, (height, width)))
     return edges if white_on_black else 255 - edges

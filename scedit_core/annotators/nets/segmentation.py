@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from ...hint import scaled
@@ -55,7 +56,7 @@ def segmentation(photo: np.ndarray, net: Any, *, resolution: int = 512) -> np.nd
     height, width = photo.shape[:2]
     size = SEGMENTATION_LOOK.size(height, width, resolution)
     pixels = to_net(photo, size, next(net.parameters()).device)
-    mean, std = (pixels.new_tensor(values)[None, :, None, None] for values in (_MEAN, _STD))
+    mean, std = (rearrange(pixels.new_tensor(values), "c -> 1 c 1 1") for values in (_MEAN, _STD))
     logits = net((pixels - mean) / std).logits  # (1, 150, h, w)
     return PALETTE[_likeliest(logits, (height, width)).cpu().numpy()]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from ...errors import SCEditError
@@ -53,11 +54,11 @@ class Look:
 
 def to_net(photo: np.ndarray, size: tuple[int, int], device: torch.device) -> Tensor:
     """A photo, uint8 `(H, W, 3)`, as `(1, 3, *size)` with values 0 to 255."""
-    pixels = torch.from_numpy(np.ascontiguousarray(photo)).to(device).movedim(-1, 0)[None].float()
-    return scaled(pixels, size)
+    pixels = torch.from_numpy(np.ascontiguousarray(photo)).to(device)
+    return scaled(rearrange(pixels, "h w c -> 1 c h w").float(), size)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
     """`(1, C, H, W)` of values 0 to 255 as uint8 RGB `(H, W, 3)`, rounded down as in controlnet-aux."""
-    pixels = image[0].clamp(0, 255).to(torch.uint8).movedim(0, -1).cpu().numpy()
+    pixels = rearrange(image.clamp(0, 255).to(torch.uint8), "1 c h w -> h w c").cpu().numpy()
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
