@@ -47,7 +47,7 @@ def write_control(folder: Path, core: Any) -> dict[str, Path]:
     for weights in tuners.parameters():
         torch.nn.init.normal_(weights, std=0.02)
     core.save_checkpoint(tuners, folder / "control.safetensors")
-    core.export.write_published(tuners, folder / "published")
+    core.files.published.write_published(tuners, folder / "published")
     return {"safetensors": folder / "control.safetensors", "bin": folder / "published"}
 
 
@@ -85,7 +85,7 @@ def walk(core: Any, file: Path) -> Any:
     """What is read of a PyTorch file before its numbers: the directory and the pickle."""
     with zipfile.ZipFile(file) as archive:
         name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-        return core.pickles.read_pickle(io.BytesIO(archive.read(name)))
+        return core.files.pickles.read_pickle(io.BytesIO(archive.read(name)))
 
 
 def placed(hosted: Any) -> Any:

@@ -11,17 +11,7 @@ from .files.info import SCEditTunerInfo
 from .files.load import SCEditLoadCSCTuner, SCEditLoadSCTuner
 from .files.save import SCEditSaveTuner
 from .hints.masks import SCEditOutpaint, SCEditRandomMask
-from .hints.nodes import (
-    SCEditCanny,
-    SCEditColor,
-    SCEditDepth,
-    SCEditHED,
-    SCEditMaskedImage,
-    SCEditPose,
-    SCEditPreprocess,
-    SCEditSegmentation,
-    SCEditSketch,
-)
+from .hints.nodes import HINT_NODES, SCEditPreprocess
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
 
@@ -35,14 +25,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditCondition,
     SCEditComposeConditions,
     SCEditApplyConditions,
-    SCEditCanny,
-    SCEditColor,
-    SCEditMaskedImage,
-    SCEditHED,
-    SCEditDepth,
-    SCEditPose,
-    SCEditSegmentation,
-    SCEditSketch,
+    *HINT_NODES,
     SCEditRandomMask,
     SCEditOutpaint,
     SCEditPreprocess,

@@ -15,26 +15,12 @@ from .telling import note_misfit
 
 
 class SCEditApplySCTuner(io.ComfyNode):
-    """Put a style into a MODEL."""
+    """Edits the skip connections of the model with an SC-Tuner. Several can be chained."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditApplySCTuner",
-            display_name="Apply SC-Tuner (SCEdit)",
-            category="SCEdit",
-            description="Edits the skip connections of the model with an SC-Tuner. Several can be chained.",
-            search_aliases=[
-                "scedit",
-                "style",
-                "lora",
-                "sc tuner",
-                "应用微调器",
-                "风格",
-                "スタイル",
-                "스타일",
-            ],
+            **widgets.about(cls, "Apply SC-Tuner", ""),
             inputs=[
                 widgets.model(),
                 TUNER.Input("tuner", tooltip="From 'Load SC-Tuner'."),
@@ -56,32 +42,17 @@ class SCEditApplySCTuner(io.ComfyNode):
         end_percent: float = 1.0,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        """Add the style to a clone of the model."""
         style = Condition(tuner, None, strength, start_percent, end_percent, mask)
         return io.NodeOutput(install(model, [style]))
 
 
 class SCEditApplyCSCTuner(io.ComfyNode):
-    """Steer a MODEL by one hint image."""
+    """Steers the model by a hint image. Several can be chained; their effects add up."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditApplyCSCTuner",
-            display_name="Apply CSC-Tuner (SCEdit)",
-            category="SCEdit",
-            description="Steers the model by a hint image. Several can be chained; their effects add up.",
-            search_aliases=[
-                "scedit",
-                "controlnet",
-                "apply controlnet",
-                "t2i adapter",
-                "canny",
-                "csc tuner",
-                "应用控制",
-                "制御",
-            ],
+            **widgets.about(cls, "Apply CSC-Tuner", ""),
             inputs=[
                 widgets.model(),
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
@@ -105,6 +76,5 @@ class SCEditApplyCSCTuner(io.ComfyNode):
         end_percent: float = 1.0,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        """Add the control to a clone of the model."""
         condition = Condition(control, image, strength, start_percent, end_percent, mask)
         return io.NodeOutput(install(model, [condition]), ui=note_misfit(control, image))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..scedit_core import SCEditError
 from ..scedit_core.errors import shown, some
+from ..scedit_core.spec import KIND_WORDS
 from .files.hosted import HostedTuners
 from .patching.conditions import Condition
 from .sockets import CONDITION, CONTROL, TUNER
@@ -197,7 +198,7 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     io.Clip.io_type: ("a CLIP", lambda value: hasattr(value, "encode_from_tokens_scheduled")),
     io.Vae.io_type: ("a VAE", _is_vae),
-    TUNER.io_type: ("an SC-Tuner (style)", _is_hosted("sc")),
-    CONTROL.io_type: ("a CSC-Tuner (control)", _is_hosted("csc")),
+    TUNER.io_type: (KIND_WORDS["sc"], _is_hosted("sc")),
+    CONTROL.io_type: (KIND_WORDS["csc"], _is_hosted("csc")),
     CONDITION.io_type: ("conditions of 'Condition' or 'Compose Conditions'", _is_bundle),
 }

@@ -20,17 +20,12 @@ _MOST_CONDITIONS = 16
 
 
 class SCEditCondition(io.ComfyNode):
-    """One control with its hint and weight, to be combined with others."""
+    """One control with its hint image and weight, for 'Compose' or 'Apply Conditions'."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditCondition",
-            display_name="Condition (SCEdit)",
-            category="SCEdit",
-            description="One control with its hint image and weight, for 'Compose' or 'Apply Conditions'.",
-            search_aliases=["scedit", "multi controlnet", "control stack", "条件", "制御"],
+            **widgets.about(cls, "Condition", ""),
             inputs=[
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
                 widgets.hint_image(),
@@ -52,25 +47,19 @@ class SCEditCondition(io.ComfyNode):
         end_percent: float = 1.0,
         mask: Tensor | None = None,
     ) -> io.NodeOutput:
-        """Bundle the inputs."""
         condition = Condition(control, image, weight, start_percent, end_percent, mask)
         return io.NodeOutput((condition,), ui=note_misfit(control, image))
 
 
 class SCEditComposeConditions(io.ComfyNode):
-    """Several conditions in one bundle."""
+    """Combines separately trained controls, such as canny and color, by their weights."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         row = CONDITION.Input("condition", tooltip="From 'Condition' or another 'Compose Conditions'.")
         template = io.Autogrow.TemplatePrefix(row, prefix="condition", min=1, max=_MOST_CONDITIONS)
         return io.Schema(
-            node_id="SCEditComposeConditions",
-            display_name="Compose Conditions (SCEdit)",
-            category="SCEdit",
-            description="Combines separately trained controls, such as canny and color, by their weights.",
-            search_aliases=["scedit", "multi controlnet", "combine controls", "blend", "多条件组合"],
+            **widgets.about(cls, "Compose Conditions", ""),
             inputs=[
                 io.Autogrow.Input("conditions", template=template, tooltip="The conditions to combine."),
                 io.Boolean.Input(
@@ -85,23 +74,17 @@ class SCEditComposeConditions(io.ComfyNode):
 
     @classmethod
     def execute(cls, conditions: io.Autogrow.Type, normalize: bool = False) -> io.NodeOutput:
-        """Put the bundles together in the order of their sockets."""
         bundle = tuple(condition for row in conditions.values() if row is not None for condition in row)
         return io.NodeOutput(_normalized(bundle) if normalize else bundle)
 
 
 class SCEditApplyConditions(io.ComfyNode):
-    """Steer a MODEL by all conditions of a bundle."""
+    """Steers the model by one or several combined conditions at once."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditApplyConditions",
-            display_name="Apply Conditions (SCEdit)",
-            category="SCEdit",
-            description="Steers the model by one or several combined conditions at once.",
-            search_aliases=["scedit", "controlnet", "multi controlnet", "apply controls", "应用条件", "制御"],
+            **widgets.about(cls, "Apply Conditions", ""),
             inputs=[
                 widgets.model(),
                 CONDITION.Input("conditions", tooltip="From 'Compose Conditions' or a single 'Condition'."),
@@ -114,7 +97,6 @@ class SCEditApplyConditions(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: Any, conditions: tuple[Condition, ...], strength: float = 1.0) -> io.NodeOutput:
-        """Add all controls to a clone of the model."""
         return io.NodeOutput(install(model, conditions, strength))
 
 

@@ -1,11 +1,69 @@
-"""Inputs that nodes of several rooms share, worded once."""
+"""Kinds of widgets, and inputs that nodes of several rooms share, worded once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from comfy_api.latest import io
+
+from .search_words import WORDS
 
 # Shows the preview again when ComfyUI takes the picture from its cache; a schema field since ComfyUI 0.19.
 KEEPS_PREVIEW = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
+
+
+def about(node: type[io.ComfyNode], title: str, room: str) -> dict[str, Any]:
+    """How a schema begins: what the node is called, where it is listed, and the words that find it.
+
+    What it does, for people, is the docstring of its class.
+    """
+    return {
+        "node_id": node.__name__,
+        "display_name": f"{title} (SCEdit)",
+        "category": f"SCEdit/{room}" if room else "SCEdit",
+        "description": " ".join((node.__doc__ or "").split()),
+        "search_aliases": ["scedit", *WORDS[node.__name__].split(", ")],
+    }
+
+
+# of an input that may be left out, and of one that the frontend folds away besides
+OPTIONAL: dict[str, Any] = {"optional": True}
+ADVANCED: dict[str, Any] = {"optional": True, "advanced": True}
+
+
+def whole(
+    name: str, default: int, limits: tuple[int, int], tooltip: str, *, step: int | None = None, **more: Any
+) -> io.Int.Input:
+    """A whole number between two limits."""
+    low, high = limits
+    return io.Int.Input(name, default=default, min=low, max=high, step=step, tooltip=tooltip, **more)
+
+
+def number(
+    name: str, default: float, limits: tuple[float, float], tooltip: str, *, step: float, **more: Any
+) -> io.Float.Input:
+    """A number between two limits."""
+    low, high = limits
+    return io.Float.Input(name, default=default, min=low, max=high, step=step, tooltip=tooltip, **more)
+
+
+def choice(
+    name: str, options: Iterable[str], tooltip: str, default: str | None = None, **more: Any
+) -> io.Combo.Input:
+    """One of several words, by default the first."""
+    words = list(options)
+    return io.Combo.Input(name, options=words, default=default or words[0], tooltip=tooltip, **more)
+
+
+def switch(name: str, default: bool, tooltip: str, **more: Any) -> io.Boolean.Input:
+    """On or off."""
+    return io.Boolean.Input(name, default=default, tooltip=tooltip, **more)
+
+
+def text(name: str, default: str, tooltip: str, **more: Any) -> io.String.Input:
+    """A line of text."""
+    return io.String.Input(name, default=default, tooltip=tooltip, **more)
 
 
 def model() -> io.Model.Input:
@@ -25,7 +83,7 @@ def hint_image() -> io.Image.Input:
 
 def strength(name: str, tooltip: str) -> io.Float.Input:
     """A strength or weight, 1 by default."""
-    return io.Float.Input(name, default=1.0, min=-10.0, max=10.0, step=0.01, tooltip=tooltip)
+    return number(name, 1.0, (-10.0, 10.0), tooltip, step=0.01)
 
 
 def when_and_where() -> list[io.Input]:
@@ -42,20 +100,11 @@ def when_and_where() -> list[io.Input]:
     ]
 
 
-def seed(tooltip: str, *, changes: bool = False, **more: bool) -> io.Int.Input:
+def seed(tooltip: str, *, changes: bool = False, **more: Any) -> io.Int.Input:
     """A seed; with `changes` the frontend draws another one after each run."""
-    return io.Int.Input(
-        "seed", default=0, min=0, max=2**64 - 1, control_after_generate=changes, tooltip=tooltip, **more
-    )
+    return whole("seed", 0, (0, 2**64 - 1), tooltip, control_after_generate=changes, **more)
 
 
 def _percent(name: str, default: float, what: str, extreme: str) -> io.Float.Input:
-    return io.Float.Input(
-        name,
-        default=default,
-        min=0.0,
-        max=1.0,
-        step=0.001,
-        optional=True,
-        tooltip=f"Part of the denoising after which it {what}, by noise level as in ControlNet: {extreme}.",
-    )
+    tooltip = f"Part of the denoising after which it {what}, by noise level as in ControlNet: {extreme}."
+    return number(name, default, (0.0, 1.0), tooltip, step=0.001, optional=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import SCEditError
-from .spec import HintSpec, TunerSpec
-from .tuner import make_tuners, start_at_zero
+from .spec import STEM_STRIDES, HintSpec, TunerSpec
+from .tuner import LayerOptions, conv, make_tuners, start_at_zero
 
-# Strides of the stem's seven convs: hint pixels to latent pixels, 8 to 1.
-_STEM_STRIDES = (1, 1, 2, 1, 2, 1, 2)
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class HintEncoder(nn.Module):
@@ -25,29 +23,18 @@ class HintEncoder(nn.Module):
     shallower block's feature.
     """
 
-    def __init__(
-        self,
-        spec: HintSpec,
-        *,
-        operations: Any = nn,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
+    def __init__(self, spec: HintSpec, **layers: Unpack[LayerOptions]) -> None:
         super().__init__()
         self.features = spec.features
-        widths = zip(spec.stem[:-1], spec.stem[1:], _STEM_STRIDES, strict=True)
-        stem = [
-            operations.Conv2d(before, after, 3, stride=stride, padding=1, device=device, dtype=dtype)
-            for before, after, stride in widths
-        ]
-        for conv in stem:
-            _start_passing(conv)
+        widths = zip(spec.stem[:-1], spec.stem[1:], STEM_STRIDES, strict=True)
+        stem = [conv(before, after, 3, stride=stride, **layers) for before, after, stride in widths]
+        for layer in stem:
+            _start_passing(layer)
         self.pre = nn.ModuleList(stem)
         self.dense = nn.ModuleDict()
         before = spec.stem[-1]
-        make = partial(_dense, spec, operations=operations, device=device, dtype=dtype)
         for block in sorted(spec.dense, reverse=True):
-            self.dense[str(block)] = make(block, before)
+            self.dense[str(block)] = _dense(spec, block, before, layers)
             before = spec.features[block]
 
     def forward(self, hint: Tensor) -> tuple[Tensor, ...]:
@@ -56,8 +43,8 @@ class HintEncoder(nn.Module):
         They depend on the hint alone: not on the timestep, the noise or the prompt.
         """
         x = self.pre[0](hint)
-        for conv in self.pre[1:]:
-            x = conv(F.silu(x))
+        for layer in self.pre[1:]:
+            x = layer(F.silu(x))
         features = []
         for block in reversed(range(len(self.features))):
             if str(block) in self.dense:
@@ -70,18 +57,11 @@ class DualConv(nn.Module):
     """A dense hint block of two convs: 3x3 to a narrow width, SiLU, 1x1 back (Dual Conv, Table 6)."""
 
     def __init__(
-        self,
-        widths: tuple[int, int, int],
-        stride: int,
-        *,
-        operations: Any = nn,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
+        self, before: int, narrow: int, after: int, *, stride: int, **layers: Unpack[LayerOptions]
     ) -> None:
         super().__init__()
-        before, narrow, after = widths
-        self.down = operations.Conv2d(before, narrow, 3, stride=stride, padding=1, device=device, dtype=dtype)
-        self.up = operations.Conv2d(narrow, after, 1, device=device, dtype=dtype)
+        self.down = conv(before, narrow, 3, stride=stride, **layers)
+        self.up = conv(narrow, after, 1, **layers)
         start_at_zero(self.up)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,57 +69,42 @@ class DualConv(nn.Module):
         return self.up(F.silu(self.down(x)))
 
 
-def _dense(
-    spec: HintSpec,
-    block: int,
-    before: int,
-    *,
-    operations: Any,
-    device: torch.device | None,
-    dtype: torch.dtype | None,
-) -> nn.Module:
+def _dense(spec: HintSpec, block: int, before: int, layers: LayerOptions) -> nn.Module:
     """What makes the feature of this block from the shallower one, which is `before` channels wide."""
     after, stride = spec.features[block], spec.strides[block]
     if spec.bottlenecks is not None:
-        widths = (before, spec.bottlenecks[block], after)
-        return DualConv(widths, stride, operations=operations, device=device, dtype=dtype)
-    padding = spec.kernel // 2
-    conv = operations.Conv2d(
-        before, after, spec.kernel, stride=stride, padding=padding, device=device, dtype=dtype
-    )
-    start_at_zero(conv)
-    return conv
+        return DualConv(before, spec.bottlenecks[block], after, stride=stride, **layers)
+    layer = conv(before, after, spec.kernel, stride=stride, **layers)
+    start_at_zero(layer)
+    return layer
 
 
-def _start_passing(conv: nn.Conv2d) -> None:
+def _start_passing(layer: nn.Conv2d) -> None:
     """Weights after which SiLU leaves the variance as it was, as He et al. 2015 (section 2.2) do for ReLU.
 
     With PyTorch's own start each conv takes seven eighths of it: seven leave next to nothing, and training
     spends thousands of steps on bringing the hint back.
     """
-    if conv.weight.is_meta:  # a file brings the weights; drawing them here takes PyTorch two seconds at first
+    if (
+        layer.weight.is_meta
+    ):  # a file brings the weights; drawing them here takes PyTorch two seconds at first
         return
     kept = 0.3557  # mean square of SiLU of a normal variable
-    nn.init.normal_(conv.weight, std=(kept * conv.weight[0].numel()) ** -0.5)
+    nn.init.normal_(layer.weight, std=(kept * layer.weight[0].numel()) ** -0.5)
 
 
 class CSCTunerSet(nn.Module):
     """The tuners and the hint encoder of one controller file."""
 
-    def __init__(
-        self,
-        spec: TunerSpec,
-        *,
-        operations: Any = nn,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
+    kind: Literal["csc"] = "csc"
+
+    def __init__(self, spec: TunerSpec, **layers: Unpack[LayerOptions]) -> None:
         super().__init__()
         if spec.hint is None:
             raise SCEditError("a CSC-Tuner needs the sizes of its hint encoder, but the spec has none")
         self.spec = spec
-        self.tuners = make_tuners(spec, spec.channels, operations=operations, device=device, dtype=dtype)
-        self.hint_encoder = HintEncoder(spec.hint, operations=operations, device=device, dtype=dtype)
+        self.tuners = make_tuners(spec, spec.channels, **layers)
+        self.hint_encoder = HintEncoder(spec.hint, **layers)
 
     def delta(self, block: int, skip: Tensor, hint: Tensor) -> Tensor:
         """`hint + T(skip + hint)` for a tuned block, before strength (Eq. 7); `hint` broadcasts."""

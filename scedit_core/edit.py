@@ -37,7 +37,7 @@ class SkipEdit:
             raise SCEditError(
                 f"strength must be a finite number, got {self.strength}; 1 is the trained strength"
             )
-        if isinstance(self.tuners, CSCTunerSet) != (self.hint is not None):
+        if (self.tuners.kind == "csc") != (self.hint is not None):
             raise SCEditError(
                 "a CSC-Tuner needs a hint image and an SC-Tuner takes none; got "
                 f"{type(self.tuners).__name__} with{'' if self.hint is not None else 'out'} a hint"
@@ -73,7 +73,7 @@ def prepare_edit(edit: SkipEdit, height: int, width: int, like: Tensor) -> Prepa
     The costly part of a control; once per sampling run is enough, since nothing here depends on the step.
     """
     features = None
-    if isinstance(edit.tuners, CSCTunerSet) and edit.hint is not None:
+    if edit.tuners.kind == "csc" and edit.hint is not None:
         hints = cover(edit.hint, height * 8, width * 8)
         # one by one: the first convs run at full image size, and a batch of frames would not fit
         encoded = [edit.tuners.hint_encoder(hint[None].to(like.device, like.dtype)) for hint in hints]
@@ -99,8 +99,8 @@ def edit_skip(
         tuners = prepared.edit.tuners
         if tuners.spec.place != "skip" or block not in tuners.spec.channels:
             continue
-        if isinstance(tuners, CSCTunerSet):
-            delta = _weigh(prepared, _control_delta(prepared, block, skip, latents), latents)
+        if tuners.kind == "csc":
+            delta = _weigh(prepared, _control_delta(tuners, prepared, block, skip, latents), latents)
             controls = delta if controls is None else controls + delta
         else:
             style = style + _weigh(prepared, tuners.delta(block, style), latents)
@@ -117,16 +117,18 @@ def edit_encoder(
     for prepared in edits:
         tuners = prepared.edit.tuners
         is_tuned = tuners.spec.place == "encoder" and block in tuners.spec.channels
-        if is_tuned and isinstance(tuners, SCTunerSet):
+        if is_tuned and tuners.kind == "sc":
             h = h + _weigh(prepared, tuners.delta(block, h), latents)
     return h
 
 
-def _control_delta(prepared: PreparedEdit, block: int, skip: Tensor, latents: Tensor | None) -> Tensor:
-    if not isinstance(prepared.edit.tuners, CSCTunerSet) or prepared.features is None:
+def _control_delta(
+    tuners: CSCTunerSet, prepared: PreparedEdit, block: int, skip: Tensor, latents: Tensor | None
+) -> Tensor:
+    if prepared.features is None:
         raise SCEditError("a CSC-Tuner has to be prepared with its hint before it edits a skip")
     feature = _resized(prepared.features[block], skip, "bilinear")
-    return prepared.edit.tuners.delta(block, skip, _rows(feature, skip, latents))
+    return tuners.delta(block, skip, _rows(feature, skip, latents))
 
 
 def _weigh(prepared: PreparedEdit, delta: Tensor, latents: Tensor | None) -> Tensor:

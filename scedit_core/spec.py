@@ -9,12 +9,17 @@ from typing import Literal
 from .errors import SCEditError
 from .unet import SkipLayout, family_name, family_names
 
+Kind = Literal["sc", "csc"]
 TunerOp = Literal["adapter", "conv", "lora", "mlp"]
 Place = Literal["skip", "encoder"]
 
-# Widths between the seven convs that bring an RGB hint to latent size (paper, Fig. 4c), before their ratio.
-_STEM_WIDTHS = (16, 16, 32, 32, 96, 96)
+KIND_WORDS: Mapping[Kind, str] = {"sc": "an SC-Tuner (style)", "csc": "a CSC-Tuner (control)"}
 
+# Strides of the seven convs that bring an RGB hint to latent size, from 8 pixels to 1, and the widths between
+# them, before their ratio (paper, Fig. 4c).
+STEM_STRIDES = (1, 1, 2, 1, 2, 1, 2)
+STEM_WIDTHS = (16, 16, 32, 32, 96, 96)
+STEM_CONVS = len(STEM_STRIDES)
 
 _MOST_RATIO = 64  # by which convs and ranks are wider than usual; the paper's widest are twice as wide
 
@@ -27,17 +32,17 @@ class StemSize:
     out: int
 
     def __post_init__(self) -> None:
-        if not 1 / _STEM_WIDTHS[0] <= self.ratio <= _MOST_RATIO or self.out < 1:
+        if not 1 / STEM_WIDTHS[0] <= self.ratio <= _MOST_RATIO or self.out < 1:
             raise SCEditError(
                 f"a hint encoder's stem of ratio {self.ratio} that ends with {self.out} channels has convs "
-                f"without channels, or too many; choose a ratio from {1 / _STEM_WIDTHS[0]} to {_MOST_RATIO} "
+                f"without channels, or too many; choose a ratio from {1 / STEM_WIDTHS[0]} to {_MOST_RATIO} "
                 "and some channels"
             )
 
     @property
     def widths(self) -> tuple[int, ...]:
         """The eight widths along the seven convs, RGB hint first."""
-        return (3, *(int(width * self.ratio) for width in _STEM_WIDTHS), self.out)
+        return (3, *(int(width * self.ratio) for width in STEM_WIDTHS), self.out)
 
 
 _DUAL_RATIO = 5  # width of a dense block to that between its two convs (paper, Table 6)
@@ -116,7 +121,7 @@ class TunerSpec:
     their blocks are input blocks, and those of `after_resnet` must have no attention after their resnet.
     """
 
-    kind: Literal["sc", "csc"]
+    kind: Kind
     channels: Mapping[int, int]
     ranks: Mapping[int, int]
     hint: HintSpec | None = None

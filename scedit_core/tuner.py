@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .spec import TunerOp, TunerSpec
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class LayerOptions(TypedDict, total=False):
+    """Who makes layers (torch.nn, or a host's casting ones), where and in what: a host's business."""
+
+    operations: Any
+    device: torch.device | None
+    dtype: torch.dtype | None
+
+
+def linear(
+    before: int,
+    after: int,
+    *,
+    has_bias: bool = True,
+    operations: Any = nn,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Linear:
+    """A linear layer over the channels of `(..., C)`."""
+    return operations.Linear(before, after, bias=has_bias, device=device, dtype=dtype)
+
+
+def conv(
+    before: int,
+    after: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    operations: Any = nn,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Conv2d:
+    """A convolution of `(B, C, H, W)` with an odd kernel that keeps the size, but for its stride."""
+    return operations.Conv2d(
+        before, after, kernel, stride=stride, padding=kernel // 2, device=device, dtype=dtype
+    )
 
 
 class Unset:
@@ -39,28 +78,17 @@ def start_at_zero(layer: nn.Module) -> None:
 class SCTuner(nn.Module):
     """Tuner OP of one skip: `T(x) = up(GELU(down(x)))` on every pixel (paper, Eq. 6).
 
-    A fresh tuner changes nothing: `up` starts at zero. `operations` makes the layers (torch.nn, or a host's
-    casting layers), so that device and dtype stay the host's business.
+    A fresh tuner changes nothing: `up` starts at zero.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        rank: int,
-        *,
-        operations: Any = nn,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
+    def __init__(self, channels: int, rank: int, **layers: Unpack[LayerOptions]) -> None:
         super().__init__()
-        layer = partial(self._layer(operations), device=device, dtype=dtype)
-        self.down = layer(channels, rank)
-        self.up = layer(rank, channels)
+        self.down = self._layer(channels, rank, layers)
+        self.up = self._layer(rank, channels, layers)
         start_at_zero(self.up)
 
-    def _layer(self, operations: Any) -> Callable[..., nn.Module]:
-        """What makes a layer of given channels in and out."""
-        return operations.Linear
+    def _layer(self, before: int, after: int, layers: LayerOptions) -> nn.Module:
+        return linear(before, after, **layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
@@ -72,8 +100,8 @@ class SCTuner(nn.Module):
 class ConvSCTuner(SCTuner):
     """The adapter with 3x3 convs in place of the linear layers (paper, Table 5 at rank C/8)."""
 
-    def _layer(self, operations: Any) -> Callable[..., nn.Module]:
-        return partial(operations.Conv2d, kernel_size=3, padding=1)
+    def _layer(self, before: int, after: int, layers: LayerOptions) -> nn.Module:
+        return conv(before, after, 3, **layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
@@ -83,8 +111,8 @@ class ConvSCTuner(SCTuner):
 class LoRASCTuner(SCTuner):
     """LoRA's form of a tuner: `T(x) = up(down(x))`, without bias or activation (LoRA OP, Section 3.2)."""
 
-    def _layer(self, operations: Any) -> Callable[..., nn.Module]:
-        return partial(operations.Linear, bias=False)
+    def _layer(self, before: int, after: int, layers: LayerOptions) -> nn.Module:
+        return linear(before, after, has_bias=False, **layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
@@ -94,17 +122,9 @@ class LoRASCTuner(SCTuner):
 class MLPSCTuner(SCTuner):
     """The adapter with a third linear layer between its two (scedit-pytorch's SCTunerLinearLayer2)."""
 
-    def __init__(
-        self,
-        channels: int,
-        rank: int,
-        *,
-        operations: Any = nn,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(channels, rank, operations=operations, device=device, dtype=dtype)
-        self.mid = operations.Linear(rank, rank, device=device, dtype=dtype)
+    def __init__(self, channels: int, rank: int, **layers: Unpack[LayerOptions]) -> None:
+        super().__init__(channels, rank, **layers)
+        self.mid = self._layer(rank, rank, layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
@@ -120,23 +140,11 @@ _TUNER_OF_OP: dict[TunerOp, type[SCTuner]] = {
 }
 
 
-def make_tuners(
-    spec: TunerSpec,
-    blocks: Iterable[int],
-    *,
-    operations: Any,
-    device: torch.device | None,
-    dtype: torch.dtype | None,
-) -> nn.ModuleDict:
+def make_tuners(spec: TunerSpec, blocks: Iterable[int], **layers: Unpack[LayerOptions]) -> nn.ModuleDict:
     """One tuner per block, of the spec's op, keyed by the block's number."""
-    kind = _TUNER_OF_OP[spec.op]
+    make = _TUNER_OF_OP[spec.op]
     return nn.ModuleDict(
-        {
-            str(block): kind(
-                spec.channels[block], spec.ranks[block], operations=operations, device=device, dtype=dtype
-            )
-            for block in sorted(blocks)
-        }
+        {str(block): make(spec.channels[block], spec.ranks[block], **layers) for block in sorted(blocks)}
     )
 
 
@@ -148,22 +156,16 @@ class SCTunerSet(nn.Module):
     which is the same where no attention follows the resnet.
     """
 
-    def __init__(
-        self,
-        spec: TunerSpec,
-        *,
-        operations: Any = nn,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
+    kind: Literal["sc"] = "sc"
+
+    def __init__(self, spec: TunerSpec, **layers: Unpack[LayerOptions]) -> None:
         super().__init__()
         self.spec = spec
-        made = partial(make_tuners, spec, operations=operations, device=device, dtype=dtype)
         if spec.place == "skip":
-            self.tuners = made(spec.channels)
+            self.tuners = make_tuners(spec, spec.channels, **layers)
         else:
-            self.input_tuners = made(spec.channels.keys() - spec.after_resnet)
-            self.resnet_tuners = made(spec.after_resnet)
+            self.input_tuners = make_tuners(spec, spec.channels.keys() - spec.after_resnet, **layers)
+            self.resnet_tuners = make_tuners(spec, spec.after_resnet, **layers)
 
     def delta(self, block: int, x: Tensor) -> Tensor:
         """What this set adds to a tuned block's `(B, C, H, W)`, before strength (Eq. 5)."""

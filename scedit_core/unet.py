@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import SCEditError
 
@@ -60,7 +60,7 @@ class SkipLayout:
         """Layout of the U-Net with these skip widths (output order), for files that state no strides.
 
         Every level of an LDM U-Net gives the same number of skips and widths change only after a halving; of
-        the level sizes that agree with the widths, SD's 3 is preferred, then 2, then the largest.
+        the level sizes that agree with the widths, those of LEVEL_SIZES are preferred, then the largest.
         """
         width = list(reversed(channels))
         changes = [j - 1 for j in range(1, len(width)) if width[j] != width[j - 1]]
@@ -69,7 +69,7 @@ class SkipLayout:
             for size in range(2, len(width) + 1)
             if len(width) % size == 0 and all(change % size == 0 for change in changes)
         ]
-        preferred = [size for size in (3, 2) if size in sizes] + sizes[::-1]
+        preferred = [size for size in LEVEL_SIZES if size in sizes] + sizes[::-1]
         if not preferred:
             raise SCEditError(
                 f"skip widths {tuple(channels)} are not those of a U-Net with equal levels; keep the "
@@ -83,12 +83,22 @@ _SD = (1280,) * 5 + (640,) * 3 + (320,) * 4
 SD1, SD2 = "SD 1.5", "SD 2.x"
 # SD's two families have the same skips; the width of the prompt tells their U-Nets apart.
 _BASES = {768: SD1, 1024: SD2}
-_FAMILIES = {
-    _SD: f"{SD1} / {SD2}",
-    (1280,) * 2 + (640,) * 3 + (320,) * 4: "SDXL",  # and SSD-1B and Segmind Vega, which have its skips
-    (1280, 640, 640, 320, 320, 320): "KOALA",
-}
-_LEVEL_SIZES = {"KOALA": 2}  # skips per level of a family's U-Net; 3 in all others
+
+
+class _Family(NamedTuple):
+    """U-Nets with the same skips: their widths (output order), and how many of them each level has."""
+
+    name: str
+    channels: tuple[int, ...]
+    per_level: int
+
+
+_FAMILIES = (
+    _Family(f"{SD1} / {SD2}", _SD, 3),
+    _Family("SDXL", (1280,) * 2 + (640,) * 3 + (320,) * 4, 3),  # and SSD-1B and Segmind Vega
+    _Family("KOALA", (1280, 640, 640, 320, 320, 320), 2),
+)
+LEVEL_SIZES = tuple(dict.fromkeys(family.per_level for family in _FAMILIES))  # the most usual first
 
 
 def family_names(
@@ -104,9 +114,9 @@ def family_names(
     """
     return [
         name
-        for widths, name in _FAMILIES.items()
+        for name, widths, size in _FAMILIES
         if count in (None, len(widths))
-        and per_level in (None, _LEVEL_SIZES.get(name, 3))
+        and per_level in (None, size)
         and all(
             block < len(widths) and widths[:: -1 if from_input else 1][block] == width
             for block, width in channels.items()

@@ -9,14 +9,16 @@ from comfy_api.latest import io
 
 from ...scedit_core import SCEditError
 from ...scedit_core.errors import shown
-from ...scedit_core.files.kind import Kind, tuner_kind, weight_file
+from ...scedit_core.files.kind import tuner_kind, weight_file
+from ...scedit_core.spec import Kind
 from .folders import SOURCES, missing_tuner, own_folder, tuner_fingerprint, tuner_names, tuner_path
 
 NONE_YET = "none yet: put tuners into models/scedit and press R"
 
-_KINDS: dict[Kind, str] = {
-    "sc": "an SC-Tuner (style); load it with 'Load SC-Tuner (SCEdit)'",
-    "csc": "a CSC-Tuner (control); load it with 'Load CSC-Tuner (SCEdit)'",
+# whole sentences, as help pages quote them
+_OTHERS: dict[Kind, str] = {
+    "sc": "is an SC-Tuner (style); load it with 'Load SC-Tuner (SCEdit)'",
+    "csc": "is a CSC-Tuner (control); load it with 'Load CSC-Tuner (SCEdit)'",
 }
 
 
@@ -76,7 +78,7 @@ def wrong_tuner(name: str | None, kind: Kind) -> bool | str:
 def check_kind(name: str, found: Kind | None, wanted: Kind) -> None:
     """Raise SCEditError, naming the right loader, if a tuner is known to be of the other kind."""
     if found not in (None, wanted):
-        raise SCEditError(f"'{shown(name)}' is {_KINDS[found]}")
+        raise SCEditError(f"'{shown(name)}' {_OTHERS[found]}")
 
 
 def _path(name: str) -> Path:

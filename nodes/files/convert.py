@@ -7,23 +7,19 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ...scedit_core.convert import LAYOUTS, OWN, PUBLISHED, convert
+from .. import widgets
 from .choice import ReadsTuner, tuner_name
 from .folders import new_tuner, own_folder, tuner_fingerprint, tuner_path
 
 
 class SCEditConvertTuner(ReadsTuner):
-    """Write a tuner file again in this pack's layout or in the authors'."""
+    """Writes any tuner that can be loaded as this pack's safetensors, or as the authors' published folder.
+    No number changes."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditConvertTuner",
-            display_name="Convert Tuner (SCEdit)",
-            category="SCEdit/loaders",
-            description="Writes any tuner that can be loaded as this pack's safetensors, or as the authors' "
-            "published folder. No number changes.",
-            search_aliases=["scedit", "convert", "safetensors", "pickle", "export", "转换", "转换格式"],
+            **widgets.about(cls, "Convert Tuner", "loaders"),
             is_output_node=True,
             inputs=[
                 tuner_name(),
@@ -52,7 +48,6 @@ class SCEditConvertTuner(ReadsTuner):
 
     @classmethod
     def execute(cls, tuner_name: str, name: str, layout: str = OWN) -> io.NodeOutput:
-        """Write the file or folder beside those that are there; none is replaced."""
         target = new_tuner(name, replace=False, suffix="" if layout == PUBLISHED else ".safetensors")
         source = convert(tuner_path(tuner_name), target, layout)
         saved = target.relative_to(own_folder()).as_posix()

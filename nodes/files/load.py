@@ -6,21 +6,14 @@ import logging
 
 from comfy_api.latest import io
 
-from ...scedit_core.files.kind import Kind
+from ...scedit_core.spec import Kind
+from .. import widgets
 from ..sockets import CONTROL, TUNER
 from .choice import ReadsTuner, check_kind, names_of_kind, tuner_name, wrong_tuner
 from .folders import tuner_path
-from .hosted import HostedTuners, read_hosted
+from .hosted import read_hosted
 
 _log = logging.getLogger(__name__)
-
-
-def _load(name: str, kind: Kind) -> HostedTuners:
-    checkpoint, hosted = read_hosted(name, tuner_path(name))
-    check_kind(name, checkpoint.spec.kind, kind)
-    for note in checkpoint.notes:
-        _log.info("SCEdit: '%s': %s", name, note)
-    return hosted
 
 
 class _LoadTuner(ReadsTuner):
@@ -35,59 +28,36 @@ class _LoadTuner(ReadsTuner):
 
     @classmethod
     def execute(cls, tuner_name: str) -> io.NodeOutput:
-        """Load the file."""
-        return io.NodeOutput(_load(tuner_name, cls.KIND))
+        checkpoint, hosted = read_hosted(tuner_name, tuner_path(tuner_name))
+        check_kind(tuner_name, checkpoint.spec.kind, cls.KIND)
+        for note in checkpoint.notes:
+            _log.info("SCEdit: '%s': %s", tuner_name, note)
+        return io.NodeOutput(hosted)
 
 
 class SCEditLoadSCTuner(_LoadTuner):
-    """Load an SC-Tuner: a style taught to a U-Net's skip connections."""
+    """Loads an SCEdit SC-Tuner (a style) from models/scedit."""
 
     KIND = "sc"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditLoadSCTuner",
-            display_name="Load SC-Tuner (SCEdit)",
-            category="SCEdit/loaders",
-            description="Loads an SCEdit SC-Tuner (a style) from models/scedit.",
-            search_aliases=["scedit", "sc tuner", "style tuner", "scepter", "加载微调器", "风格"],
+            **widgets.about(cls, "Load SC-Tuner", "loaders"),
             inputs=[tuner_name(names_of_kind("sc"))],
             outputs=[TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner'.")],
         )
 
 
 class SCEditLoadCSCTuner(_LoadTuner):
-    """Load a CSC-Tuner: a controller that steers generation by an image."""
+    """Loads an SCEdit CSC-Tuner (canny, color, depth, ... control) from models/scedit."""
 
     KIND = "csc"
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditLoadCSCTuner",
-            display_name="Load CSC-Tuner (SCEdit)",
-            category="SCEdit/loaders",
-            description="Loads an SCEdit CSC-Tuner (canny, color, depth, ... control) from models/scedit.",
-            search_aliases=[
-                "scedit",
-                "csc tuner",
-                "controlnet",
-                "t2i adapter",
-                "canny",
-                "color",
-                "depth",
-                "hed",
-                "openpose",
-                "inpaint",
-                "scepter",
-                "加载控制器",
-                "控制",
-                "线稿",
-                "制御",
-            ],
+            **widgets.about(cls, "Load CSC-Tuner", "loaders"),
             inputs=[tuner_name(names_of_kind("csc"))],
             outputs=[CONTROL.Output(display_name="control", tooltip="For 'Apply CSC-Tuner' or 'Condition'.")],
         )

@@ -10,14 +10,14 @@ import torch
 from comfy_api.latest import io, ui
 
 from ...scedit_core import CSCTunerSet, SCTunerSet, build_tuners, save_checkpoint
-from ...scedit_core.convert import check_range
+from ...scedit_core.convert import LAYOUTS, OWN, PUBLISHED, check_range
 from ...scedit_core.files.published import write_published
+from .. import widgets
 from ..sockets import CONTROL, TUNER
 from .folders import new_tuner, own_folder
 from .hosted import HostedTuners
 
 _DTYPES = {"as trained": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-_OWN, _PUBLISHED = "SCEdit", "scepter"
 _NUMBER, _REPLACE = "add a number", "replace it"
 # widget -> what the modelspec standard, or ours where it has no word, calls it
 _TEXTS = {
@@ -31,18 +31,12 @@ _TEXTS = {
 
 
 class SCEditSaveTuner(io.ComfyNode):
-    """Save a tuner or a control as a safetensors file."""
+    """Saves a tuner or a control to models/scedit, with what it was trained on in its metadata."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditSaveTuner",
-            display_name="Save Tuner (SCEdit)",
-            category="SCEdit/training",
-            description="Saves a tuner or a control to models/scedit, with what it was trained on in its "
-            "metadata.",
-            search_aliases=["scedit", "save lora", "export tuner", "保存", "保存微调器"],
+            **widgets.about(cls, "Save Tuner", "training"),
             is_output_node=True,
             inputs=[
                 io.MultiType.Input(
@@ -65,8 +59,8 @@ class SCEditSaveTuner(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "layout",
-                    options=[_OWN, _PUBLISHED],
-                    default=_OWN,
+                    options=list(LAYOUTS),
+                    default=OWN,
                     optional=True,
                     tooltip="SCEdit: one safetensors file with metadata. scepter: a folder as the authors "
                     "publish them, for their framework; it keeps no texts.",
@@ -92,14 +86,13 @@ class SCEditSaveTuner(io.ComfyNode):
         name: str,
         if_exists: str,
         dtype: str,
-        layout: str = _OWN,
+        layout: str = OWN,
         **texts: str,
     ) -> io.NodeOutput:
-        """Write the file or folder; it appears whole or not at all."""
-        suffix = "" if layout == _PUBLISHED else ".safetensors"
+        suffix = "" if layout == PUBLISHED else ".safetensors"
         target = new_tuner(name, replace=if_exists == _REPLACE, suffix=suffix)
         tuners = _converted(tuner, _DTYPES[dtype])
-        if layout == _PUBLISHED:
+        if layout == PUBLISHED:
             write_published(tuners, target)
         else:
             save_checkpoint(tuners, target, _metadata(tuner, target, texts))

@@ -30,6 +30,7 @@ from ...scedit_core.annotators.nets.weights import (
 )
 from ...scedit_core.annotators.photo import to_drawing, to_photo
 from ...scedit_core.hint import to_mask
+from ..widgets import choice, number, switch, whole
 from .drawing import Settings, annotate
 from .nets import Net, detect
 
@@ -40,112 +41,74 @@ _DARK, _WHITE = "dark on white", "white on black"
 class HintKind:
     """A condition: its name, what its node says, its settings, and how photos become hints of the same size.
 
+    Its node has the id `node_id`; `image` and `control` say what comes in and who wants what comes out.
     `draw` takes images (N, H, W, C), 0..1, and the values of `inputs` by name; it gives hints (N, H, W, 3).
     A kind that a net finds has a `net_resolution`, the short side at which the net looks if the user asks for
     none (0: the image's own). Its `draw` is told that side as "resolution" and scales there and back itself.
     """
 
     name: str
+    node_id: str
     title: str
-    description: str
-    aliases: list[str]
-    image: str
     control: str
     inputs: Callable[[], list[io.Input]]
     draw: Callable[[Tensor, Settings], Tensor]
-    net_resolution: int | None = None
-
-
-def _threshold(name: str, default: int, tooltip: str) -> io.Int.Input:
-    return io.Int.Input(name, default=default, min=0, max=2000, tooltip=tooltip)
+    net_resolution: int | None
+    description: str
+    image: str
 
 
 def _canny_inputs() -> list[io.Input]:
-    return [
-        _threshold(
-            "low_threshold",
-            100,
-            "Edges weaker than this are dropped. Lower finds more. Published controls: 100.",
-        ),
-        _threshold(
-            "high_threshold",
-            200,
-            "Edges stronger than this are kept; those between only where they join one. Published "
-            "controls: 200.",
-        ),
-    ]
+    limits = (0, 2000)
+    weak = "Edges weaker than this are dropped. Lower finds more. Published controls: 100."
+    strong = (
+        "Edges stronger than this are kept; those between only where they join one. Published controls: 200."
+    )
+    return [whole("low_threshold", 100, limits, weak), whole("high_threshold", 200, limits, strong)]
 
 
 def _color_inputs() -> list[io.Input]:
-    return [
-        io.Int.Input(
-            "ratio",
-            display_name="block size",
-            default=64,
-            min=1,
-            max=1024,
-            tooltip="Side of a colour block in pixels of the image. Published controls: 64 (48 to 96).",
-        )
-    ]
+    tooltip = "Side of a colour block in pixels of the image. Published controls: 64 (48 to 96)."
+    return [whole("ratio", 64, (1, 1024), tooltip, display_name="block size")]
 
 
 def _masked_image_inputs() -> list[io.Input]:
-    return [
-        io.Mask.Input(
-            "mask",
-            tooltip="White where something new is to be made. Scaled to cover the picture if its "
-            "size differs; a batch gives each picture its own, fewer repeat.",
-        )
-    ]
+    tooltip = (
+        "White where something new is to be made. Scaled to cover the picture if its size differs; a batch "
+        "gives each picture its own, fewer repeat."
+    )
+    return [io.Mask.Input("mask", tooltip=tooltip)]
 
 
 def _sketch_inputs() -> list[io.Input]:
+    weak = (
+        "How strong a line must be beside the strongest of the drawing. Lower finds fainter ones, and more "
+        "of the paper."
+    )
+    side = "Whether the lines are darker or lighter than the paper. auto: what there is less of."
+    thin = "Draw each line one pixel wide, as canny edges are. Off: as wide as in the drawing."
+    clear = (
+        "For drawings on a transparent ground: the mask of 'Load Image'. Black parts are the drawing, white "
+        "ones are filled like paper."
+    )
     return [
-        io.Float.Input(
-            "threshold",
-            default=0.3,
-            min=0.01,
-            max=1.0,
-            step=0.01,
-            tooltip="How strong a line must be beside the strongest of the drawing. Lower finds fainter "
-            "ones, and more of the paper.",
-        ),
-        io.Combo.Input(
-            "lines",
-            options=list(LINES),
-            default=AUTO,
-            tooltip="Whether the lines are darker or lighter than the paper. auto: what there is less of.",
-        ),
-        io.Boolean.Input(
-            "thin",
-            default=True,
-            tooltip="Draw each line one pixel wide, as canny edges are. Off: as wide as in the drawing.",
-        ),
-        io.Mask.Input(
-            "transparent",
-            optional=True,
-            tooltip="For drawings on a transparent ground: the mask of 'Load Image'. Black parts are the "
-            "drawing, white ones are filled like paper.",
-        ),
+        number("threshold", 0.3, (0.01, 1.0), weak, step=0.01),
+        choice("lines", LINES, side, default=AUTO),
+        switch("thin", True, thin),
+        io.Mask.Input("transparent", optional=True, tooltip=clear),
     ]
 
 
 def _hed_inputs() -> list[io.Input]:
-    return [
-        io.Combo.Input(
-            "polarity",
-            options=[_DARK, _WHITE],
-            default=_DARK,
-            tooltip="Published SCEdit controls learned dark edges on white. ControlNets want white on black.",
-        )
-    ]
+    tooltip = "Published SCEdit controls learned dark edges on white. ControlNets want white on black."
+    return [choice("polarity", [_DARK, _WHITE], tooltip)]
 
 
 def _pose_inputs() -> list[io.Input]:
     learned = "Published controls learned bodies only."
     return [
-        io.Boolean.Input("hands", default=False, tooltip=f"Draw fingers too. {learned}"),
-        io.Boolean.Input("face", default=False, tooltip=f"Draw faces too. {learned}"),
+        switch("hands", False, f"Draw fingers too. {learned}"),
+        switch("face", False, f"Draw faces too. {learned}"),
     ]
 
 
@@ -193,101 +156,34 @@ def _draw_segmentation(image: Tensor, settings: Settings) -> Tensor:
     return detect(SEGMENTATION, image, settings)
 
 
+# fmt: off
 _ROWS = (
-    HintKind(
-        "canny",
-        "Canny Hint",
-        "White edges on black, for canny controls. Same size as the image.",
-        ["scedit", "canny edge", "preprocessor", "线稿", "边缘检测", "線画", "エッジ"],
-        image="The picture whose edges should be followed.",
-        control="a canny control",
-        inputs=_canny_inputs,
-        draw=_draw_canny,
-    ),
-    HintKind(
-        "color",
-        "Color Hint",
-        "Coarse colour blocks, for color controls. Same size as the image.",
-        ["scedit", "color palette", "colour", "preprocessor", "颜色", "色块", "色"],
-        image="The picture whose colours should be followed.",
-        control="a color control",
-        inputs=_color_inputs,
-        draw=_draw_color,
-    ),
-    HintKind(
-        "masked image",
-        "Masked Image Hint",
-        "Blackens the masked part of a picture, for inpainting controls. Same size.",
-        ["scedit", "inpaint", "cut out", "mask", "preprocessor", "局部重绘", "遮罩", "マスク"],
-        image="The picture to keep outside the mask.",
-        control="an inpainting control",
-        inputs=_masked_image_inputs,
-        draw=_draw_masked_image,
-    ),
-    HintKind(
-        "sketch",
-        "Sketch Hint",
-        "Clean white lines on black from a drawing or scan, for canny controls. Same size.",
-        [
-            "scedit",
-            "scribble",
-            "drawing",
-            "lineart",
-            "line art",
-            "preprocessor",
-            "草图",
-            "手绘",
-            "线稿",
-            "線画",
-        ],
-        image="A drawing or a scan of one, on paper of any brightness.",
-        control="a canny control",
-        inputs=_sketch_inputs,
-        draw=_draw_sketch,
-    ),
-    HintKind(
-        "hed",
-        "HED Hint",
-        "Soft edges, dark on white, for HED controls. Same size as the image.",
-        ["scedit", "soft edge", "hed", "scribble", "preprocessor", "软边缘", "边缘检测"],
-        image="The picture whose edges should be followed.",
-        control="a HED control",
-        inputs=_hed_inputs,
-        draw=_draw_hed,
-        net_resolution=0,
-    ),
-    HintKind(
-        "depth",
-        "Depth Hint",
-        "How near everything is, near is bright, for depth controls. Same size as the image.",
-        ["scedit", "midas", "depth map", "preprocessor", "深度", "深度图"],
-        image="The picture whose depth should be followed.",
-        control="a depth control",
-        inputs=list,
-        draw=_draw_depth,
-        net_resolution=0,
-    ),
-    HintKind(
-        "pose",
-        "Pose Hint",
-        "Joints and limbs of people, coloured on black, for pose controls. Same size.",
-        ["scedit", "openpose", "skeleton", "preprocessor", "姿态", "骨架", "ポーズ"],
-        image="The picture whose people should be followed.",
-        control="a pose control",
-        inputs=_pose_inputs,
-        draw=_draw_pose,
-        net_resolution=0,
-    ),
-    HintKind(
-        "segmentation",
-        "Segmentation Hint",
-        "What is where, in the 150 colours of ADE20K, for segmentation controls. Same size.",
-        ["scedit", "ade20k", "uniformer", "upernet", "preprocessor", "语义分割"],
-        image="The picture whose layout should be followed.",
-        control="a segmentation control",
-        inputs=list,
-        draw=_draw_segmentation,
-        net_resolution=512,
-    ),
+    HintKind("canny", "SCEditCanny", "Canny Hint", "a canny control", _canny_inputs, _draw_canny, None,
+             "White edges on black, for canny controls. Same size as the image.",
+             "The picture whose edges should be followed."),
+    HintKind("color", "SCEditColor", "Color Hint", "a color control", _color_inputs, _draw_color, None,
+             "Coarse colour blocks, for color controls. Same size as the image.",
+             "The picture whose colours should be followed."),
+    HintKind("masked image", "SCEditMaskedImage", "Masked Image Hint", "an inpainting control",
+             _masked_image_inputs, _draw_masked_image, None,
+             "Blackens the masked part of a picture, for inpainting controls. Same size.",
+             "The picture to keep outside the mask."),
+    HintKind("sketch", "SCEditSketch", "Sketch Hint", "a canny control", _sketch_inputs, _draw_sketch, None,
+             "Clean white lines on black from a drawing or scan, for canny controls. Same size.",
+             "A drawing or a scan of one, on paper of any brightness."),
+    HintKind("hed", "SCEditHED", "HED Hint", "a HED control", _hed_inputs, _draw_hed, 0,
+             "Soft edges, dark on white, for HED controls. Same size as the image.",
+             "The picture whose edges should be followed."),
+    HintKind("depth", "SCEditDepth", "Depth Hint", "a depth control", list, _draw_depth, 0,
+             "How near everything is, near is bright, for depth controls. Same size as the image.",
+             "The picture whose depth should be followed."),
+    HintKind("pose", "SCEditPose", "Pose Hint", "a pose control", _pose_inputs, _draw_pose, 0,
+             "Joints and limbs of people, coloured on black, for pose controls. Same size.",
+             "The picture whose people should be followed."),
+    HintKind("segmentation", "SCEditSegmentation", "Segmentation Hint", "a segmentation control",
+             list, _draw_segmentation, 512,
+             "What is where, in the 150 colours of ADE20K, for segmentation controls. Same size.",
+             "The picture whose layout should be followed."),
 )
+# fmt: on
 KINDS: Mapping[str, HintKind] = {row.name: row for row in _ROWS}

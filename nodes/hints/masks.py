@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import comfy.model_management
 import comfy.utils
 import numpy as np
@@ -22,6 +20,7 @@ from .drawing import check_room, show
 
 _LARGEST = 16384
 _SIZE_TIP = "Size of the masks in pixels. Not used if an image is connected."
+_SIDES = ("left", "top", "right", "bottom")
 _MARGIN_TIP = (
     "How many pixels the picture grows at this side. Steps of 8 keep sizes that are multiples of 8, as "
     "models need them."
@@ -40,46 +39,28 @@ def _random_masks(height: int, width: int, seed: int, count: int, style: str) ->
     return rearrange(masks, "n h w -> n 1 h w")
 
 
-def _pixels(name: str, tooltip: str, default: int = 0, least: int = 0) -> io.Int.Input:
-    return io.Int.Input(name, default=default, min=least, max=_LARGEST, step=8, tooltip=tooltip)
-
-
 class SCEditRandomMask(io.ComfyNode):
-    """Masks as inpainting controllers were trained with."""
+    """Draws random strokes and boxes, as LaMa does, to train or try inpainting controls."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="SCEditRandomMask",
-            display_name="Random Mask (SCEdit)",
-            category="SCEdit/hints",
-            description="Draws random strokes and boxes, as LaMa does, to train or try inpainting controls.",
-            search_aliases=[
-                "scedit",
-                "lama mask",
-                "inpaint",
-                "random mask",
-                "随机遮罩",
-                "局部重绘",
-                "マスク",
-            ],
+            **widgets.about(cls, "Random Mask", "hints"),
             inputs=[
-                _pixels("width", _SIZE_TIP, default=512, least=1),
-                _pixels("height", _SIZE_TIP, default=512, least=1),
+                *(widgets.whole(side, 512, (1, _LARGEST), _SIZE_TIP, step=8) for side in ("width", "height")),
                 widgets.seed("The same seed draws the same masks.", changes=True),
-                io.Int.Input(
+                widgets.whole(
                     "batch_size",
-                    default=1,
-                    min=1,
-                    max=4096,
-                    tooltip="How many masks. With images connected, at least one for each of them.",
+                    1,
+                    (1, 4096),
+                    "How many masks. With images connected, at least one for each of them.",
                 ),
-                io.Combo.Input(
+                widgets.choice(
                     "style",
-                    options=list(MASK_STYLES),
+                    MASK_STYLES,
+                    "training: the mix that LaMa was trained with. thin, medium, thick: those it was tested "
+                    "with, on at most half of the picture.",
                     default="training",
-                    tooltip="training: the mix that LaMa was trained with. thin, medium, thick: those it was "
-                    "tested with, on at most half of the picture.",
                 ),
                 io.Image.Input(
                     "image", optional=True, tooltip="Pictures to cut the masks out of; they give the size."
@@ -102,11 +83,11 @@ class SCEditRandomMask(io.ComfyNode):
         image: Tensor | None = None,
     ) -> io.NodeOutput:  # fmt: skip
         photos = None if image is None else to_photo(image)
-        size = (height, width) if photos is None else photos.shape[-2:]
+        height, width = (height, width) if photos is None else photos.shape[-2:]
         count = batch_size if photos is None else max(batch_size, len(photos))
-        check_room(math.prod(size) * count, "make the masks smaller, or fewer")
-        photos = torch.ones(1, 3, *size) if photos is None else photos
-        masks = _random_masks(*size, seed, count, style)
+        check_room(height * width * count, "make the masks smaller, or fewer")
+        photos = torch.ones(1, 3, height, width) if photos is None else photos
+        masks = _random_masks(height, width, seed, count, style)
         photos = cycled(photos, torch.arange(count, device=photos.device))
         hint = rearrange(masked_image(photos, masks.to(photos.device)), "n c h w -> n h w c")
         masks = masks.squeeze(1)
@@ -115,28 +96,22 @@ class SCEditRandomMask(io.ComfyNode):
 
 
 class SCEditOutpaint(io.ComfyNode):
-    """A picture grown at its sides, with mask and hint for what is to be added."""
+    """Grows a picture at its sides and makes mask and hint of the border, for inpainting controls."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="SCEditOutpaint",
-            display_name="Outpaint (SCEdit)",
-            category="SCEdit/hints",
-            description="Grows a picture at its sides and makes mask and hint of the border, for inpainting "
-            "controls.",
-            search_aliases=["scedit", "pad image", "extend", "uncrop", "扩图", "外补"],
+            **widgets.about(cls, "Outpaint", "hints"),
             inputs=[
                 io.Image.Input("image", tooltip="The picture to continue beyond its borders."),
-                *(_pixels(side, _MARGIN_TIP) for side in ("left", "top", "right", "bottom")),
-                io.Int.Input(
+                *(widgets.whole(side, 0, (0, _LARGEST), _MARGIN_TIP, step=8) for side in _SIDES),
+                widgets.whole(
                     "feather",
-                    default=0,
-                    min=0,
-                    max=4096,
-                    optional=True,
-                    tooltip="Width in pixels of a soft edge of the mask, inside the picture, to hide the "
-                    "seam. The hint stays hard.",
+                    0,
+                    (0, 4096),
+                    "Width in pixels of a soft edge of the mask, inside the picture, to hide the seam. The "
+                    "hint stays hard.",
+                    **widgets.OPTIONAL,
                 ),
             ],
             outputs=[
@@ -160,7 +135,7 @@ class SCEditOutpaint(io.ComfyNode):
             len(photos) * (top + high + bottom) * (left + wide + right),
             "grow it less, or fewer pictures at once",
         )
-        mask = border_mask(*photos.shape[-2:], margins, feather).expand(len(photos), -1, -1, -1)
+        mask = border_mask(high, wide, margins, feather).expand(len(photos), -1, -1, -1)
         grown, hint = (
             rearrange(outpaint(photos, margins, fill), "n c h w -> n h w c") for fill in (0.5, 0.0)
         )

@@ -50,7 +50,8 @@ def detect(net: Net, image: Tensor, settings: Settings, **more: Any) -> Tensor:
     `settings` has the "resolution" at which it looks, and whether it may "download" its weights.
     """
     photos, resolution = to_photo(image), settings["resolution"]
-    memory = net.look.memory(*photos.shape[-2:], resolution)
+    height, width = photos.shape[-2:]
+    memory = net.look.memory(height, width, resolution)
     place = torch.device("cpu") if net.look.on_host else comfy.model_management.get_torch_device()
     _check_room(memory, _free_at_most(place))  # before anything is downloaded or unloaded for it
     paths = _paths(net.files, settings.get("download", False))

@@ -9,15 +9,9 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ...scedit_core import SCEditError
-from ..widgets import KEEPS_PREVIEW
+from .. import widgets
 from .drawing import draw_at, show
 from .kinds import KINDS, HintKind
-
-# words that find 'Any Hint': those of all the kinds that it offers
-_EVERY_HINT = [
-    "scedit", "preprocessor", "annotator", "aux", "canny", "color", "inpaint", "sketch", "lineart",
-    "soft edge", "depth", "openpose", "segmentation", "预处理器", "线稿", "深度图", "姿态", "線画", "ポーズ",
-]  # fmt: skip
 
 
 class HintNode(io.ComfyNode):
@@ -29,14 +23,10 @@ class HintNode(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         kind = cls.KIND
         return io.Schema(
-            node_id=cls.__name__,
-            display_name=f"{kind.title} (SCEdit)",
-            category="SCEdit/hints",
-            description=kind.description,
-            search_aliases=kind.aliases,
+            **widgets.about(cls, kind.title, "hints"),
             inputs=[io.Image.Input("image", tooltip=kind.image), *_settings(kind)],
             outputs=[io.Image.Output(display_name="hint", tooltip=f"For {kind.control}.")],
-            **KEEPS_PREVIEW,
+            **widgets.KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -44,66 +34,23 @@ class HintNode(io.ComfyNode):
         return show(cls, cls.KIND.draw(image, {**_defaults(_settings(cls.KIND)), **settings}))
 
 
-class SCEditCanny(HintNode):
-    """Canny edges as the canny controllers expect them."""
-
-    KIND = KINDS["canny"]
-
-
-class SCEditColor(HintNode):
-    """Colour blocks as the colour controllers expect them."""
-
-    KIND = KINDS["color"]
+def _node(kind: HintKind) -> type[HintNode]:
+    return type(
+        kind.node_id, (HintNode,), {"KIND": kind, "__doc__": kind.description, "__module__": __name__}
+    )
 
 
-class SCEditMaskedImage(HintNode):
-    """The cut-out that inpainting controllers expect."""
-
-    KIND = KINDS["masked image"]
-
-
-class SCEditSketch(HintNode):
-    """The lines of a drawing or scan, as canny controllers expect edges."""
-
-    KIND = KINDS["sketch"]
-
-
-class SCEditHED(HintNode):
-    """Soft edges as the HED controllers expect them."""
-
-    KIND = KINDS["hed"]
-
-
-class SCEditDepth(HintNode):
-    """Depth as the depth controllers expect it."""
-
-    KIND = KINDS["depth"]
-
-
-class SCEditPose(HintNode):
-    """Poses as the pose controllers expect them."""
-
-    KIND = KINDS["pose"]
-
-
-class SCEditSegmentation(HintNode):
-    """Classes as segmentation controllers expect them."""
-
-    KIND = KINDS["segmentation"]
+HINT_NODES = [_node(kind) for kind in KINDS.values()]
 
 
 class SCEditPreprocess(io.ComfyNode):
-    """Any hint, chosen in the node."""
+    """Makes the hint for any kind of control, chosen in the node."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         options = [io.DynamicCombo.Option(name, _own_settings(kind)) for name, kind in KINDS.items()]
         return io.Schema(
-            node_id="SCEditPreprocess",
-            display_name="Any Hint (SCEdit)",
-            category="SCEdit/hints",
-            description="Makes the hint for any kind of control, chosen in the node.",
-            search_aliases=_EVERY_HINT,
+            **widgets.about(cls, "Any Hint", "hints"),
             inputs=[
                 io.Image.Input("image", tooltip="The picture that should be followed."),
                 io.DynamicCombo.Input(
@@ -112,22 +59,21 @@ class SCEditPreprocess(io.ComfyNode):
                     options=options,
                     tooltip="What the control was trained on. Each kind has its own settings below.",
                 ),
-                io.Int.Input(
+                widgets.whole(
                     "resolution",
-                    default=0,
-                    min=0,
-                    max=8192,
-                    tooltip="Short side, in pixels, at which the picture is looked at. 0: its own size; for "
+                    0,
+                    (0, 8192),
+                    "Short side, in pixels, at which the picture is looked at. 0: its own size; for "
                     "segmentation 512, at which its net learned.",
                 ),
-                io.Boolean.Input(
+                widgets.switch(
                     "keep_size",
-                    default=True,
-                    tooltip="Scale the hint back to the picture's size. Off: it stays at that of resolution.",
+                    True,
+                    "Scale the hint back to the picture's size. Off: it stays at that of resolution.",
                 ),
             ],
             outputs=[io.Image.Output(display_name="hint", tooltip="For a control of the chosen kind.")],
-            **KEEPS_PREVIEW,
+            **widgets.KEEPS_PREVIEW,
         )
 
     @classmethod
@@ -160,23 +106,16 @@ def _defaults(inputs: list[io.Input]) -> Mapping[str, Any]:
 
 
 def _resolution(default: int) -> io.Int.Input:
-    return io.Int.Input(
-        "resolution",
-        default=default,
-        min=0,
-        max=4096,
-        step=64,
-        optional=True,
-        tooltip="Short side in pixels at which the net looks at the picture; 0 means the picture's own. The "
-        "hint keeps the picture's size. Lower finds coarser things and takes less memory.",
+    tooltip = (
+        "Short side in pixels at which the net looks at the picture; 0 means the picture's own. The hint "
+        "keeps the picture's size. Lower finds coarser things and takes less memory."
     )
+    return widgets.whole("resolution", default, (0, 4096), tooltip, step=64, **widgets.OPTIONAL)
 
 
 def _download() -> io.Boolean.Input:
-    return io.Boolean.Input(
-        "download",
-        default=False,
-        optional=True,
-        tooltip="Fetch the weights once from Hugging Face if they are not on this computer. Off, the node "
-        "never goes online.",
+    tooltip = (
+        "Fetch the weights once from Hugging Face if they are not on this computer. Off, the node never "
+        "goes online."
     )
+    return widgets.switch("download", False, tooltip, **widgets.OPTIONAL)

@@ -18,7 +18,7 @@ from ..control import CSCTunerSet
 from ..errors import SCEditError, shown
 from ..spec import TunerSpec
 from ..tuner import SCTunerSet, Unset
-from ..unet import SD1, SD2, family_names, stated_base
+from ..unet import LEVEL_SIZES, SD1, SD2, family_names, stated_base
 from .disk import TensorFile, read_tensors, write_tensors
 from .layouts import DetectedFormat, detect_format
 from .limits import MOST_BLOCKS, MOST_TENSORS
@@ -27,7 +27,6 @@ from .shapes import infer_spec
 _LAYOUT_VERSION = "1"
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _STORED_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
-_LEVEL_SIZES = (3, 2)  # skips per level of SD and SDXL, and of KOALA
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def build_tuners(
     dtype: torch.dtype | None = None,
 ) -> SCTunerSet | CSCTunerSet:
     """Untrained tuners of these sizes."""
-    kind = SCTunerSet if spec.hint is None else CSCTunerSet
+    kind = SCTunerSet if spec.kind == "sc" else CSCTunerSet
     return kind(spec, operations=operations, device=device, dtype=dtype)
 
 
@@ -149,7 +148,7 @@ def save_checkpoint(
 def _detect(raw: TensorFile) -> DetectedFormat:
     """The file's layout; where diffusers' keys leave gaps, levels are counted as in a U-Net we know."""
     detected = detect_format(raw.tensors.keys(), _stated_blocks(raw))
-    for size in _LEVEL_SIZES if detected.is_counted else ():
+    for size in LEVEL_SIZES if detected.is_counted else ():
         candidate = replace(detected, per_level=size)
         shapes = {candidate.canonical(key): tuple(tensor.shape) for key, tensor in raw.tensors.items()}
         spec = infer_spec(shapes, None, detected.format.ops)

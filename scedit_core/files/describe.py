@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import shown
-from ..spec import HintSpec, TunerSpec
+from ..spec import KIND_WORDS, HintSpec, TunerSpec
 from .checkpoint import Checkpoint
 
-_KINDS = {"sc": "SC-Tuner (style)", "csc": "CSC-Tuner (control)"}
 _LONGEST = 300  # characters of a value; some tools put whole configurations into metadata
 
 
@@ -23,7 +22,7 @@ def _lines(checkpoint: Checkpoint) -> Iterator[str]:
     spec, weights = checkpoint.spec, checkpoint.state_dict.values()
     count, size = sum(tensor.numel() for tensor in weights), checkpoint.path.stat().st_size
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights})
-    yield f"kind: {_KINDS[spec.kind]}"
+    yield f"kind: {KIND_WORDS[spec.kind].split(maxsplit=1)[1]}"
     yield f"made for: {' or '.join(spec.families) or 'a U-Net of no family known here'}"
     yield f"tuner op: {spec.op}{' in the encoder' if spec.place == 'encoder' else ''}"
     yield f"{'skips' if spec.place == 'skip' else 'input blocks'} (width > rank): {_sizes(spec)}"

@@ -6,13 +6,11 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
 
 from ..errors import SCEditError
+from ..spec import Kind
 from .disk import published_weights, read_tensors
 from .layouts import detect_format
-
-Kind = Literal["sc", "csc"]
 
 _MOST_HEADER = 8_000_000  # bytes; that of a whole checkpoint has less than a tenth of it
 

@@ -10,10 +10,9 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 from ..errors import SCEditError, some
-from ..spec import TunerOp
+from ..spec import STEM_CONVS, Kind, TunerOp
 
 _LAYER_OF_LN = {"1": "down", "2": "up"}
 _LN_OF_LAYER = {layer: ln for ln, layer in _LAYER_OF_LN.items()}
@@ -32,8 +31,8 @@ _PATTERNS = {
     "down": r"\d",
     "nth": r"\d",
     "linear": r"0|2|4",
-    "pre_layer": r"0|2|4|6|8|10|12",
-    "conv": r"[0-6]",
+    "pre_layer": "|".join(str(2 * conv) for conv in range(STEM_CONVS)),  # a SiLU stands between two convs
+    "conv": "|".join(map(str, range(STEM_CONVS))),
     "ln": r"[12]",
     "layer": r"down|mid|up",
     "leaf": r"weight|bias",
@@ -75,7 +74,7 @@ class Format:
     """
 
     name: str
-    kind: Literal["sc", "csc"]
+    kind: Kind
     rules: tuple[KeyRule, ...]
     ops: tuple[TunerOp, ...] = ("adapter",)
     is_partial: bool = False

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..control import CSCTunerSet
 from ..errors import SCEditError
-from ..spec import HintSpec, TunerSpec
+from ..spec import STEM_WIDTHS, HintSpec, TunerSpec
 from ..tuner import SCTunerSet
 from .layouts import FORMATS, DetectedFormat
 from .published_folder import (
@@ -66,7 +66,7 @@ def _renamed(state: Mapping[str, Tensor], layout: str, spec: TunerSpec) -> dict[
     """Tensors under the names of a layout, on the CPU."""
     row = next(row for row in FORMATS if row.name == layout)
     blocks = len(spec.hint.features) if spec.hint else 1 + max(spec.channels)
-    prefix = "model." if spec.hint is None else ""
+    prefix = "model." if spec.kind == "sc" else ""
     names = DetectedFormat(row, {"prefix": prefix, "adapter": ADAPTER}, blocks)
     return {names.in_file(key): value.detach().cpu().contiguous() for key, value in state.items()}
 
@@ -109,7 +109,7 @@ def _control_config(spec: TunerSpec, hint: HintSpec) -> dict[str, Any]:
         "PRE_HINT_IN_CHANNELS": hint.stem[0],
         "PRE_HINT_OUT_CHANNELS": hint.stem[-1],
         "DENSE_HINT_KERNAL": hint.kernel,
-        "PRE_HINT_DIM_RATIO": hint.stem[1] / 16,
+        "PRE_HINT_DIM_RATIO": hint.stem[1] / STEM_WIDTHS[0],
         "SCALE": 1.0,
         "DOWN_RATIO": ratio,  # read here for controls, and below by people
         "SC_TUNER_CFG": {"NAME": "SCTuner", "TUNER_NAME": "SCEAdapter", "DOWN_RATIO": ratio},

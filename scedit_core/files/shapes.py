@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ..errors import SCEditError
-from ..spec import HintSpec, TunerOp, TunerSpec
+from ..spec import STEM_CONVS, HintSpec, TunerOp, TunerSpec
 from ..unet import SkipLayout
 from .limits import MOST_CHANNELS, MOST_KERNEL, MOST_RANK, MOST_STEM
 
-_STEM_CONVS = 7
 _ENCODER_PLACES = ("input_tuners", "resnet_tuners")
 
 
@@ -83,12 +82,12 @@ def _infer_hint(
             "has missing keys: each dual dense block has a down.weight and an up.weight, but not at blocks "
             f"{sorted(narrow.keys() ^ dense.keys())}; get the whole file again"
         )
-    if sorted(pre) != list(range(_STEM_CONVS)) or not dense:
+    if sorted(pre) != list(range(STEM_CONVS)) or not dense:
         raise SCEditError(
-            f"has missing keys: a hint encoder has {_STEM_CONVS} convs and then one per block, this file "
+            f"has missing keys: a hint encoder has {STEM_CONVS} convs and then one per block, this file "
             f"has {len(pre)} and {len(dense)}; get the whole file again"
         )
-    stem = (pre[0][1], *(pre[i][0] for i in range(_STEM_CONVS)))
+    stem = (pre[0][1], *(pre[i][0] for i in range(STEM_CONVS)))
     blocks = len(strides) if strides else 1 + max([*dense, *channels])
     features = _features(dense, blocks, stem[-1])
     wrong = sorted(block for block, width in channels.items() if features[block] != width)

@@ -1,0 +1,37 @@
+"""Words that find a node in the search, beside its name: what people type, in several languages."""
+
+from collections.abc import Mapping
+
+# every node is found by "scedit" too
+WORDS: Mapping[str, str] = {
+    "SCEditLoadSCTuner": "sc tuner, style tuner, scepter, 加载微调器, 风格",
+    "SCEditLoadCSCTuner": (
+        "csc tuner, controlnet, t2i adapter, canny, color, depth, hed, openpose, inpaint, scepter, "
+        "加载控制器, 控制, 线稿, 制御"
+    ),
+    "SCEditTunerInfo": "metadata, sha256, inspect, model info, 查看信息, 元数据",
+    "SCEditConvertTuner": "convert, safetensors, pickle, export, 转换, 转换格式",
+    "SCEditApplySCTuner": "style, lora, sc tuner, 应用微调器, 风格, スタイル, 스타일",
+    "SCEditApplyCSCTuner": "controlnet, apply controlnet, t2i adapter, canny, csc tuner, 应用控制, 制御",
+    "SCEditCondition": "multi controlnet, control stack, 条件, 制御",
+    "SCEditComposeConditions": "multi controlnet, combine controls, blend, 多条件组合",
+    "SCEditApplyConditions": "controlnet, multi controlnet, apply controls, 应用条件, 制御",
+    "SCEditCanny": "canny edge, preprocessor, 线稿, 边缘检测, 線画, エッジ",
+    "SCEditColor": "color palette, colour, preprocessor, 颜色, 色块, 色",
+    "SCEditMaskedImage": "inpaint, cut out, mask, preprocessor, 局部重绘, 遮罩, マスク",
+    "SCEditHED": "soft edge, hed, scribble, preprocessor, 软边缘, 边缘检测",
+    "SCEditDepth": "midas, depth map, preprocessor, 深度, 深度图",
+    "SCEditPose": "openpose, skeleton, preprocessor, 姿态, 骨架, ポーズ",
+    "SCEditSegmentation": "ade20k, uniformer, upernet, preprocessor, 语义分割",
+    "SCEditSketch": "scribble, drawing, lineart, line art, preprocessor, 草图, 手绘, 线稿, 線画",
+    "SCEditRandomMask": "lama mask, inpaint, random mask, 随机遮罩, 局部重绘, マスク",
+    "SCEditOutpaint": "pad image, extend, uncrop, 扩图, 外补",
+    "SCEditPreprocess": (
+        "preprocessor, annotator, aux, canny, color, inpaint, sketch, lineart, soft edge, depth, "
+        "openpose, segmentation, 预处理器, 线稿, 深度图, 姿态, 線画, ポーズ"
+    ),
+    "SCEditTrainingFolder": "dataset, load folder, captions, bucket, 训练集, 数据集, 学習",
+    "SCEditTrainSCTuner": "train lora, fine-tune, few-shot, 训练, 微调, 风格训练, 学習, 학습",
+    "SCEditTrainCSCTuner": "train controlnet, control training, 训练控制, 控制器训练, 学習, 학습",
+    "SCEditSaveTuner": "save lora, export tuner, 保存, 保存微调器",
+}
