@@ -31,7 +31,7 @@ from ...scedit_core.training.dataset.folder import (
 )
 from ...scedit_core.training.dataset.pictures import load_picture
 from ..telling import say, told
-from ..widgets import seed
+from ..widgets import ADVANCED, OPTIONAL, about, choice, seed, switch, text, whole
 from .examples import SIZE_NAMES
 from .folder_list import folder_fingerprint, folder_names, folder_path
 
@@ -50,9 +50,9 @@ def _progress(total: int) -> Callable[[], None]:
 def _encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
     """Conditioning by text, each encoded once; brackets are words of a caption, not weights."""
     encoded = {}
-    for text in dict.fromkeys(texts):
+    for caption in dict.fromkeys(texts):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        encoded[text] = clip.encode_from_tokens_scheduled(clip.tokenize(text, disable_weights=True))
+        encoded[caption] = clip.encode_from_tokens_scheduled(clip.tokenize(caption, disable_weights=True))
     return encoded
 
 
@@ -81,7 +81,7 @@ def _encode_pictures(
 def _data_inputs() -> list[io.Input]:
     """What is read, and with which parts of the model."""
     return [
-        io.Combo.Input(
+        io.Combo.Input(  # without a default: the list is another one tomorrow
             "folder",
             options=folder_names(),
             tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for "
@@ -89,12 +89,11 @@ def _data_inputs() -> list[io.Input]:
         ),
         io.Vae.Input("vae", tooltip="VAE of the model that is to be trained."),
         io.Clip.Input("clip", tooltip="Text encoder of the model that is to be trained."),
-        io.Combo.Input(
+        choice(
             "hint",
-            options=[NO_HINT, *ANNOTATORS, READY_HINT],
-            default=NO_HINT,
-            tooltip="What a control learns to follow: edges, colours, cut-outs or lines of drawings, drawn "
-            "with random settings, or ready pictures in a folder of hints. none: for a style.",
+            [NO_HINT, *ANNOTATORS, READY_HINT],
+            "What a control learns to follow: edges, colours, cut-outs or lines of drawings, drawn with "
+            "random settings, or ready pictures in a folder of hints. none: for a style.",
         ),
     ]
 
@@ -102,33 +101,31 @@ def _data_inputs() -> list[io.Input]:
 def _picture_inputs() -> list[io.Input]:
     """What is made of pictures and captions."""
     return [
-        io.Int.Input(
+        whole(
             "resolution",
-            default=512,
-            min=STEP,
-            max=4096,
+            512,
+            (STEP, 4096),
+            "Size to train at, in pixels, as the side of a square: 512 for SD 1.5, 768 for SD 2.1, 1024 for "
+            "SDXL.",
             step=STEP,
-            tooltip="Size to train at, in pixels, as the side of a square: 512 for SD 1.5, 768 for SD 2.1, "
-            "1024 for SDXL.",
         ),
-        io.Boolean.Input(
+        switch(
             "buckets",
-            default=True,
-            tooltip="Wide and tall pictures stay so, at sizes of about the same area, in steps of 64. Off: "
-            "the centre square of each.",
+            True,
+            "Wide and tall pictures stay so, at sizes of about the same area, in steps of 64. Off: the "
+            "centre square of each.",
         ),
-        io.String.Input(
+        text(
             "trigger",
-            default="",
-            tooltip="Put in front of each caption, such as <sce>; written in a prompt, it calls the style "
-            "up.",
+            "",
+            "Put in front of each caption, such as <sce>; written in a prompt, it calls the style up.",
         ),
-        io.String.Input(
+        text(
             "caption_when_missing",
-            default="",
+            "",
+            "Caption of pictures without a .txt file. Empty: an error names these pictures.",
             multiline=True,
-            optional=True,
-            tooltip="Caption of pictures without a .txt file. Empty: an error names these pictures.",
+            **OPTIONAL,
         ),
     ]
 
@@ -136,24 +133,22 @@ def _picture_inputs() -> list[io.Input]:
 def _hint_inputs() -> list[io.Input]:
     """Which hints are read, or how they are drawn."""
     return [
-        io.String.Input(
+        text(
             "hint_folder",
-            default="hints",
-            optional=True,
-            tooltip="For 'from folder': name of the folder, inside the other one, that holds a hint per "
-            "picture, of the same name.",
+            "hints",
+            "For 'from folder': name of the folder, inside the other one, that holds a hint per picture, of "
+            "the same name.",
+            **OPTIONAL,
         ),
-        io.Int.Input(
+        whole(
             "hint_variants",
-            default=1,
-            min=1,
-            max=64,
-            optional=True,
-            advanced=True,
-            tooltip="Hints drawn per picture, each with other random settings or another mask. They take "
-            "memory in proportion.",
+            1,
+            (1, 64),
+            "Hints drawn per picture, each with other random settings or another mask. They take memory in "
+            "proportion.",
+            **ADVANCED,
         ),
-        seed("Draws the random settings and masks of the hints.", optional=True, advanced=True),
+        seed("Draws the random settings and masks of the hints.", **ADVANCED),
     ]
 
 
@@ -173,26 +168,12 @@ def _outputs() -> list[io.Output]:
 
 
 class SCEditTrainingFolder(io.ComfyNode):
-    """Read pictures, captions and hints for training."""
+    """Reads a folder of pictures with captions, reads or draws their hints, and encodes them for training."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="SCEditTrainingFolder",
-            display_name="Training Folder (SCEdit)",
-            category="SCEdit/training",
-            description="Reads a folder of pictures with captions, reads or draws their hints, and encodes "
-            "them for training.",
-            search_aliases=[
-                "scedit",
-                "dataset",
-                "load folder",
-                "captions",
-                "bucket",
-                "训练集",
-                "数据集",
-                "学習",
-            ],
+            **about(cls, "Training Folder", "training"),
             is_experimental=True,
             is_output_node=True,  # so that a folder can be looked through by itself
             inputs=[*_data_inputs(), *_picture_inputs(), *_hint_inputs()],
@@ -233,5 +214,7 @@ class SCEditTrainingFolder(io.ComfyNode):
             latents.append(latent)
             hints += [] if drawn is None else [drawn]
             tick()
-        positive = [_with_sizes(encoded[text], crop) for text, crop in zip(captions, crops, strict=True)]
+        positive = [
+            _with_sizes(encoded[caption], crop) for caption, crop in zip(captions, crops, strict=True)
+        ]
         return io.NodeOutput(latents, positive, encoded[""], hints, report, ui=told(report))

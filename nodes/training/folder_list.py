@@ -126,7 +126,9 @@ def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 found = entry.stat()
-                is_file = entry.is_file()  # of a folder only the name counts
-                yield entry.path, *((found.st_mtime_ns, found.st_size) if is_file else (0, 0))
+                if entry.is_file():
+                    yield entry.path, found.st_mtime_ns, found.st_size
+                else:  # of a folder only the name counts
+                    yield entry.path, 0, 0
     except OSError:
         return

@@ -11,7 +11,7 @@ from ...scedit_core import SCEditError, TunerSpec
 from ..files.hosted import HostedTuners
 from ..patching.conditions import skip_layout
 from ..sockets import CONTROL, TUNER
-from ..widgets import KEEPS_PREVIEW
+from ..widgets import KEEPS_PREVIEW, about
 from .examples import to_training_set
 from .run import train_tuners
 from .widgets import (
@@ -30,27 +30,12 @@ _MOST_CONTROLS = 4
 
 
 class SCEditTrainSCTuner(io.ComfyNode):
-    """Teach a style to a U-Net's skip connections."""
+    """Learns a style from about 30 pictures. Cancel keeps what was learnt; queue again to go on."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="SCEditTrainSCTuner",
-            display_name="Train SC-Tuner (SCEdit)",
-            category="SCEdit/training",
-            description="Learns a style from about 30 pictures. Cancel keeps what was learnt; queue again "
-            "to go on.",
-            search_aliases=[
-                "scedit",
-                "train lora",
-                "fine-tune",
-                "few-shot",
-                "训练",
-                "微调",
-                "风格训练",
-                "学習",
-                "학습",
-            ],
+            **about(cls, "Train SC-Tuner", "training"),
             is_experimental=True,
             is_input_list=True,
             inputs=[
@@ -89,27 +74,14 @@ class SCEditTrainSCTuner(io.ComfyNode):
 
 
 class SCEditTrainCSCTuner(io.ComfyNode):
-    """Teach a control, or several together, to a U-Net's skip connections."""
+    """Learns to follow hint images. Several kinds of hint are trained together, a control for each."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         row = io.Image.Input("hint", tooltip="One hint image per picture, in the same order.")
         template = io.Autogrow.TemplatePrefix(row, prefix="hint", min=1, max=_MOST_CONTROLS)
         return io.Schema(
-            node_id="SCEditTrainCSCTuner",
-            display_name="Train CSC-Tuner (SCEdit)",
-            category="SCEdit/training",
-            description="Learns to follow hint images. Several kinds of hint are trained together, a "
-            "control for each.",
-            search_aliases=[
-                "scedit",
-                "train controlnet",
-                "control training",
-                "训练控制",
-                "控制器训练",
-                "学習",
-                "학습",
-            ],
+            **about(cls, "Train CSC-Tuner", "training"),
             is_experimental=True,
             is_input_list=True,
             inputs=[

@@ -11,7 +11,7 @@ import comfy.model_management
 import folder_paths
 import torch
 
-from ...scedit_core import SCEditError, TunerSpec, build_tuners, save_checkpoint
+from ...scedit_core import CSCTunerSet, SCEditError, SCTunerSet, TunerSpec, build_tuners, save_checkpoint
 from ...scedit_core.training import Trainer, TrainingSet, describe, load_state, save_state, train
 from ...scedit_core.training.memory.estimate import estimate_memory, estimate_seconds
 from ...scedit_core.training.state import set_aside
@@ -67,7 +67,9 @@ def train_tuners(
     return Trained(hosted, loss_plot(trainer), trainer.step, view.shown())
 
 
-def _starts(specs: Sequence[TunerSpec], begun: Sequence[HostedTuners], seed: int) -> list[torch.nn.Module]:
+def _starts(
+    specs: Sequence[TunerSpec], begun: Sequence[HostedTuners], seed: int
+) -> list[SCTunerSet | CSCTunerSet]:
     """Fresh tuners drawn from the seed, or copies of those to go on with."""
     if begun and len(begun) != len(specs):
         raise SCEditError(

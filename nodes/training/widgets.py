@@ -15,6 +15,7 @@ from ...scedit_core.spec import StemSize, TunerOp, published_stem
 from ...scedit_core.training import TrainConfig
 from ...scedit_core.training.config import PRECISIONS, RANGES
 from ...scedit_core.training.memory.recompute import Recompute
+from ..widgets import ADVANCED, OPTIONAL, choice, number, switch, text, whole
 
 RESUME, START_OVER = "resume", "start over"
 # what the memory widget offers, in the training's own words
@@ -51,7 +52,6 @@ _TIPS = {
     "preview_every": "Steps between preview pictures of the first caption. Each takes 20 sampling steps. 0: "
     "none.",
 }
-_FINE: dict[str, Any] = {"optional": True, "advanced": True}
 
 
 def data_inputs() -> list[io.Input]:
@@ -73,37 +73,35 @@ def data_inputs() -> list[io.Input]:
 def run_inputs(name: str, steps: int) -> list[io.Input]:
     """Name, length and speed of the training."""
     return [
-        io.String.Input(
+        text(
             "name",
-            default=name,
-            tooltip="Name of this training. Its state is kept under output/scedit_training, so that it can "
-            "go on after a break; folders are allowed.",
+            name,
+            "Name of this training. Its state is kept under output/scedit_training, so that it can go on "
+            "after a break; folders are allowed.",
         ),
-        _number(io.Int.Input, "steps", default=steps),
-        _number(io.Int.Input, "batch_size"),
-        _number(io.Int.Input, "accumulation", default=4),
-        _number(io.Float.Input, "learning_rate", default=1e-4, step=1e-6, round=1e-9),
-        _number(io.Int.Input, "seed", control_after_generate=False),
+        _asked(whole, "steps", steps),
+        _asked(whole, "batch_size"),
+        _asked(whole, "accumulation", 4),
+        _asked(number, "learning_rate", 1e-4, step=1e-6, round=1e-9),
+        _asked(whole, "seed", control_after_generate=False),
     ]
 
 
 def shape_inputs() -> list[io.Input]:
     """Form and size of the tuners."""
     return [
-        io.Combo.Input(
+        choice(
             "tuner_op",
-            options=["adapter", "conv", "lora"],
-            default="adapter",
-            tooltip="Form of each tuner. adapter: the paper's. conv: with 3x3 convs, which see neighbours "
-            "(ratio 8 in the paper). lora: without activation.",
+            ("adapter", "conv", "lora"),
+            "Form of each tuner. adapter: the paper's. conv: with 3x3 convs, which see neighbours (ratio 8 "
+            "in the paper). lora: without activation.",
         ),
-        _number(io.Float.Input, "ratio", display_name="rank ratio", default=1.0, step=0.1),
-        io.String.Input(
+        _asked(number, "ratio", 1.0, step=0.1, display_name="rank ratio"),
+        text(
             "blocks",
-            default="",
-            **_FINE,
-            tooltip="Which skips get a tuner: output blocks, 0 the deepest, such as 0, 3, 6, 9, 11. Empty: "
-            "all.",
+            "",
+            "Which skips get a tuner: output blocks, 0 the deepest, such as 0, 3, 6, 9, 11. Empty: all.",
+            **ADVANCED,
         ),
     ]
 
@@ -111,15 +109,15 @@ def shape_inputs() -> list[io.Input]:
 def encoder_inputs() -> list[io.Input]:
     """Size of the hint encoder."""
     return [
-        _number(io.Int.Input, "kernel", default=1, step=2),
-        io.Boolean.Input(
+        _asked(whole, "kernel", 1, step=2),
+        switch(
             "dual_conv",
-            default=False,
-            **_FINE,
-            tooltip="A pair of convs for each dense hint conv: 3x3 to a fifth of the width, then 1x1.",
+            False,
+            "A pair of convs for each dense hint conv: 3x3 to a fifth of the width, then 1x1.",
+            **ADVANCED,
         ),
-        _number(io.Int.Input, "hint_channels", default=0, **_FINE),
-        _number(io.Float.Input, "stem_ratio", default=0.0, step=0.125, **_FINE),
+        _asked(whole, "hint_channels", 0, **ADVANCED),
+        _asked(number, "stem_ratio", 0.0, step=0.125, **ADVANCED),
     ]
 
 
@@ -132,20 +130,14 @@ def fine_inputs() -> list[io.Input]:
         _fine("ema_decay", 0.0001),
         _fine("weight_decay", 0.001),
         _fine("clip_norm", 0.1),
-        io.Combo.Input(
-            "precision",
-            options=list(PRECISIONS),
-            default=TrainConfig.precision,
-            **_FINE,
-            tooltip="Numbers the tuner is kept in while it learns.",
-        ),
-        io.Combo.Input(
+        choice("precision", PRECISIONS, "Numbers the tuner is kept in while it learns.", **ADVANCED),
+        choice(
             "memory",
-            options=list(MEMORY),
-            default="less",
-            optional=True,
-            tooltip="less: a quarter of the memory at nearly the same speed. least: still less, and slower. "
-            "The tuner comes out the same.",
+            MEMORY,
+            "less: a quarter of the memory at nearly the same speed. least: still less, and slower. The "
+            "tuner comes out the same.",
+            "less",
+            **OPTIONAL,
         ),
     ]
 
@@ -153,33 +145,31 @@ def fine_inputs() -> list[io.Input]:
 def keeping_inputs(save_every: int) -> list[io.Input]:
     """What is saved and shown on the way, by default a tuner after every `save_every` steps."""
     return [
-        io.Boolean.Input(
+        switch(
             "buckets",
-            default=True,
-            **_FINE,
-            tooltip="Batches of one picture size each. Off: pictures of different sizes are refused.",
+            True,
+            "Batches of one picture size each. Off: pictures of different sizes are refused.",
+            **ADVANCED,
         ),
-        _number(io.Int.Input, "save_every", default=save_every, optional=True),
-        _number(io.Int.Input, "preview_every", default=0, optional=True),
-        io.Combo.Input(
+        _asked(whole, "save_every", save_every, **OPTIONAL),
+        _asked(whole, "preview_every", 0, **OPTIONAL),
+        choice(
             "when_state_exists",
-            options=[RESUME, START_OVER],
-            default=RESUME,
-            optional=True,
-            tooltip="What to do if a training of this name was begun: go on with it, or begin again (the old "
-            "state is kept as '.previous', '.previous-2' and so on).",
+            (RESUME, START_OVER),
+            "What to do if a training of this name was begun: go on with it, or begin again (the old state "
+            "is kept as '.previous', '.previous-2' and so on).",
+            **OPTIONAL,
         ),
     ]
 
 
-def _number(kind: Callable[..., io.Input], name: str, **more: Any) -> io.Input:
+def _asked(kind: Callable[..., io.Input], name: str, default: float | None = None, **more: Any) -> io.Input:
     """The widget of a number; its default is TrainConfig's if no other is given."""
-    (low, high), default = _RANGES[name], _DEFAULTS.get(name)
-    return kind(name, min=low, max=high, tooltip=_TIPS[name], **{"default": default, **more})
+    return kind(name, _DEFAULTS[name] if default is None else default, _RANGES[name], _TIPS[name], **more)
 
 
 def _fine(name: str, step: float) -> io.Input:
-    return _number(io.Float.Input, name, step=step, round=step / 10, **_FINE)
+    return _asked(number, name, step=step, round=step / 10, **ADVANCED)
 
 
 def scalars(inputs: Mapping[str, list[Any]]) -> dict[str, Any]:
@@ -198,11 +188,11 @@ def to_shape(settings: Mapping[str, Any]) -> tuple[float, tuple[int, ...] | None
     return settings["ratio"], _blocks(settings.get("blocks", "")), settings["tuner_op"]
 
 
-def _blocks(text: str) -> tuple[int, ...] | None:
+def _blocks(given: str) -> tuple[int, ...] | None:
     """Block numbers from text such as '0, 3, 6'; None for all."""
-    parts = [part for part in re.split(r"[\s,;]+", text.strip()) if part]
+    parts = [part for part in re.split(r"[\s,;]+", given.strip()) if part]
     if not all(re.fullmatch(r"\d{1,3}", part) for part in parts):
-        raise SCEditError(f"blocks are numbers such as 0, 3, 6, got '{shown(text)}'; leave it empty for all")
+        raise SCEditError(f"blocks are numbers such as 0, 3, 6, got '{shown(given)}'; leave it empty for all")
     return tuple(map(int, parts)) or None
 
 
