@@ -13,8 +13,8 @@ from ...scedit_core import SCEditError
 from ...scedit_core.hint import PIXELS_PER_LATENT, to_hint
 from ...scedit_core.training import Example, TrainingSet
 
-# What captions tell SDXL of its pictures; other models do not look at it: the picture's own size, what is cut
-# off from its left and top, and the size at which it is seen.
+# What captions tell SDXL of their pictures: its own size, what is cut off left and top, and the size at which
+# the picture is seen. Other models ignore it.
 SIZE_NAMES = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
 
 _SMALLEST = 2  # sides of a latent: at 1 a small model's normalization has nothing to compare

@@ -37,7 +37,7 @@ from .folder_list import folder_fingerprint, folder_names, folder_path
 
 
 def _progress(total: int) -> Callable[[], None]:
-    """To be called after each piece of work: moves the node's bar, and stops if the user cancelled."""
+    """A function to call after each piece of work: moves the node's bar, stops if the user cancelled."""
     bar = comfy.utils.ProgressBar(total)
 
     def tick() -> None:
@@ -57,20 +57,20 @@ def _encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _with_sizes(conditioning: Any, crop: Crop) -> Any:
-    """What SDXL is told of a picture, as in its own training; other models do not look at it."""
+    """A caption with the sizes that SDXL reads, as in its own training; other models ignore them."""
     values = (*crop.original, *crop.offset, *crop.size)
     return node_helpers.conditioning_set_values(conditioning, dict(zip(SIZE_NAMES, values, strict=True)))
 
 
 def _to_image(pixels: np.ndarray) -> Tensor:
-    """IMAGE (N, H, W, 3), 0..1, from uint8."""
+    """IMAGE (N, H, W, 3), 0..1, from uint8 of the same shape."""
     return torch.from_numpy(pixels).float() / 255
 
 
 def _encode_pictures(
     vae: Any, folder: Folder, crops: Sequence[Crop], settings: FolderSettings
 ) -> Iterator[tuple[dict[str, Tensor], Tensor | None]]:
-    """Latent and hints of one picture after the other."""
+    """Latent and hints (V, H, W, 3) of each picture, in order; None in place of hints if it has none."""
     for triplet, crop in zip(folder.triplets, crops, strict=True):
         picture = load_picture(triplet.picture, crop)
         hints = load_hints(triplet, crop, picture, settings)
@@ -79,9 +79,9 @@ def _encode_pictures(
 
 
 def _data_inputs() -> list[io.Input]:
-    """What is read, and with which parts of the model."""
+    """The folder, the parts of the model that encode it, and the kind of hint."""
     return [
-        io.Combo.Input(  # without a default: the list is another one tomorrow
+        io.Combo.Input(  # without a default: the list changes with the folders
             "folder",
             options=folder_names(),
             tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for "
@@ -99,7 +99,7 @@ def _data_inputs() -> list[io.Input]:
 
 
 def _picture_inputs() -> list[io.Input]:
-    """What is made of pictures and captions."""
+    """How pictures and captions are used."""
     return [
         whole(
             "resolution",
@@ -175,7 +175,7 @@ class SCEditTrainingFolder(io.ComfyNode):
         return io.Schema(
             **about(cls, "Training Folder", "training"),
             is_experimental=True,
-            is_output_node=True,  # so that a folder can be looked through by itself
+            is_output_node=True,  # so that it runs without a training behind it
             inputs=[*_data_inputs(), *_picture_inputs(), *_hint_inputs()],
             outputs=_outputs(),
         )

@@ -50,8 +50,7 @@ class SCEditTrainSCTuner(io.ComfyNode):
             ],
             outputs=[
                 TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner' or 'Save Tuner'."),
-                io.Image.Output(display_name="loss_plot", tooltip="The loss over the steps."),
-                io.Int.Output(display_name="steps", tooltip="Steps done."),
+                *_run_outputs(),
             ],
             **KEEPS_PREVIEW,
         )
@@ -105,8 +104,7 @@ class SCEditTrainCSCTuner(io.ComfyNode):
             ],
             outputs=[
                 CONTROL.Output(display_name="control0", tooltip="Follows hint0, the first."),
-                io.Image.Output(display_name="loss_plot", tooltip="The loss over the steps."),
-                io.Int.Output(display_name="steps", tooltip="Steps done."),
+                *_run_outputs(),
                 *(
                     CONTROL.Output(
                         id=f"control{number}",
@@ -142,3 +140,11 @@ class SCEditTrainCSCTuner(io.ComfyNode):
         # a socket without a control stops what hangs on it, silently, as the host's switches do
         others = [*done.tuners[1:], *[ExecutionBlocker(None)] * (_MOST_CONTROLS - len(done.tuners))]
         return io.NodeOutput(done.tuners[0], done.plot, done.steps, *others, ui=done.shown)
+
+
+def _run_outputs() -> list[io.Output]:
+    """How the training went."""
+    return [
+        io.Image.Output(display_name="loss_plot", tooltip="The loss over the steps."),
+        io.Int.Output(display_name="steps", tooltip="Steps done."),
+    ]

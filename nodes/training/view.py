@@ -37,11 +37,11 @@ class TrainingView:
         self.begin()
 
     def begin(self) -> None:
-        """The next step is the first of this run: time is counted from here."""
+        """Count this run's steps and time from here."""
         self._first, self._began = self._trainer.step, time.monotonic()
 
     def note(self, line: str) -> None:
-        """Say what stays to be read beside the progress."""
+        """Show a line that stays above the progress, and log it."""
         if line not in self._said:
             self._said.append(line)
             _log.info("SCEdit: '%s' %s", self._name, line)
@@ -99,7 +99,7 @@ def _to_image(pixels: np.ndarray) -> torch.Tensor:
 
 
 def minutes(seconds: float) -> str:
-    """A span of time as people say it."""
+    """A span of time in seconds, minutes or hours, such as '12 min'."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

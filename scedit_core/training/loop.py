@@ -39,7 +39,7 @@ class Trainer:
     ) -> None:
         _check(tuners, data, config)
         self.tuners = nn.ModuleList(tuners)
-        self._sets = tuple(tuners)  # the same: a list of modules does not know what they are
+        self._sets = tuple(tuners)  # the same, by their own types
         self.base = base
         self.data = data
         self.config = config
@@ -133,8 +133,10 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         """Exponential moving average of the weights, quicker at the start, when they still move far."""
+        if not self.averages:
+            return
         decay = min(self.config.ema_decay, self.step / (self.step + 9))
-        for average, weights in zip(self.averages, self.parameters, strict=False):
+        for average, weights in zip(self.averages, self.parameters, strict=True):
             average.lerp_(weights.float(), 1 - decay)
 
 
@@ -149,7 +151,7 @@ def _copied(tuners: SCTunerSet | CSCTunerSet, averages: Iterator[Tensor]) -> SCT
 
 
 def _read(numbers: Sequence[Tensor]) -> list[float]:
-    """Numbers from the device, in one go: each asking waits until it has done all it was given."""
+    """Numbers from the device, all at once: every read waits until it has done its queued work."""
     return torch.stack([number.double() for number in numbers]).tolist()
 
 
@@ -158,7 +160,7 @@ def train(
 ) -> None:
     """Run to the end, with a report after every step and a save after every `save_every` steps (0: none).
 
-    Whatever ends the run, be it done, cancelled in `report` or broken, there is a save of its last good step.
+    However the run ends (done, cancelled in `report`, an error), its last good step is saved.
     """
     try:
         while trainer.step < trainer.config.steps:

@@ -47,7 +47,7 @@ class Look:
         return high * self.multiple, wide * self.multiple
 
     def memory(self, height: int, width: int, resolution: int = 0) -> int:
-        """Bytes that looking at such a photo takes at most, about."""
+        """About how many bytes looking at such a photo takes at most."""
         high, wide = self.size(height, width, resolution)
         return high * wide * self.seen_bytes + height * width * self.photo_bytes + self.fixed
 

@@ -84,7 +84,7 @@ class FolderSettings:
 
 @dataclass(frozen=True)
 class Triplet:
-    """Files of one stem."""
+    """A picture, with its caption and its ready hint where it has them."""
 
     picture: Path
     caption: Path | None
@@ -244,7 +244,7 @@ def _stem(file: Path) -> str:
 
 
 def _hints(folder: Path, pictures: Sequence[Path]) -> dict[str, Path]:
-    """Ready hints by stem."""
+    """Ready hints by stem. Raises SCEditError if a picture has none, or two."""
     if not folder.is_dir():
         raise SCEditError(
             f"no folder '{folder.name}' beside the pictures; make it, with a hint of the same name per "

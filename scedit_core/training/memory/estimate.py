@@ -45,7 +45,7 @@ def estimate_seconds(trainer: Trainer) -> float:
 
 
 def _wait_for(tensor: Tensor) -> None:
-    """Until its device has done all that it was given: work is only queued there, and a number read waits."""
+    """Wait until the device has done all work that is queued there: reading a number waits for that."""
     tensor.detach().flatten()[0].item()
 
 
@@ -53,8 +53,9 @@ def _trial(trainer: Trainer, channels: int, height: int, width: int, part: int) 
     """Area, and bytes kept, of one picture at a part of the real height and width."""
     high, wide = (min(side, -(-side // (part * _GRAIN)) * _GRAIN) for side in (height, width))
     example = trainer.data.examples[0]
-    hint = torch.zeros(1, 3, PIXELS_PER_LATENT * high, PIXELS_PER_LATENT * wide)
-    batch = Batch(torch.zeros(1, channels, high, wide), (example.caption,), (hint,) * len(example.hints))
+    size = (PIXELS_PER_LATENT * high, PIXELS_PER_LATENT * wide)
+    hints = tuple(torch.zeros(1, 3, *size) for _ in example.hints)  # each in memory of its own, as in a batch
+    batch = Batch(torch.zeros(1, channels, high, wide), (example.caption,), hints)
     recorder = Recorder((*trainer.parameters, *trainer.base.weights()))
     with recorder.recording():
         loss = trainer.loss_of(batch, generator(0, "trial"))
