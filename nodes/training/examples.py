@@ -10,7 +10,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ...scedit_core import SCEditError
-from ...scedit_core.hint import PIXELS_PER_LATENT, to_hint
+from ...scedit_core.hint import to_hint
 from ...scedit_core.training import Example, TrainingSet
 
 # What captions tell SDXL of their pictures: its own size, what is cut off left and top, and the size at which
@@ -45,13 +45,13 @@ def to_training_set(
 
 def _check_latents(model: Any, latents: Sequence[dict[str, Any]]) -> None:
     """Refuse latents of another model. `_latents` refuses those that are of no picture at all."""
-    wanted, pixels = model.model.latent_format.latent_channels, _SMALLEST * PIXELS_PER_LATENT
+    wanted = model.model.latent_format.latent_channels
     for shape in (tuple(latent["samples"].shape) for latent in latents):
         if len(shape) == 4 and (shape[1] != wanted or min(shape[2:]) < _SMALLEST):
             raise SCEditError(
                 f"a latent has shape {shape}, but this model learns from {wanted} channels of {_SMALLEST} x "
-                f"{_SMALLEST} or more; encode the pictures with the VAE of the model, at {pixels} x {pixels} "
-                "pixels or more"
+                f"{_SMALLEST} or more; encode the pictures with the VAE of the model, at 16 x 16 pixels or "
+                "more"
             )
 
 
