@@ -24,7 +24,7 @@ BUNDLED = HERE.parent / "example_workflows" / "scedit_canny_color.json"
 GRAPH = HERE / "example_workflows" / "scedit_sandbox.json"
 PICTURE = "scene.png"
 SCENE = world.HELD_OUT[3]  # a large red tree under an evening sky
-_CANNY_WEIGHT = 0.75  # beside colour; see the README
+_CANNY_WEIGHT = 0.75  # beside colour; see docs/results.md
 
 NOTE = f"""## Does it work?
 
@@ -44,22 +44,21 @@ The model is a toy of 9 million weights for drawn scenes of {SIDE} x {SIDE} pixe
 They serve in every other template too."""
 
 
-def first_graph() -> dict[str, Any]:
-    """The bundled workflow with the sandbox's files and settings."""
+def first_graph(picture: str = PICTURE, scene: int = SCENE) -> dict[str, Any]:
+    """The bundled workflow with the sandbox's files and settings, for a picture that shows this scene."""
     graph = json.loads(BUNDLED.read_text(encoding="utf-8"))
     graph["id"] = "5ced1700-5ced-4170-8170-5ced17000001"
-    caption = world.scene(SCENE).caption
-    prompts, weights = iter((caption, "")), iter((_CANNY_WEIGHT, 1))
+    prompts, weights = iter((world.scene(scene).caption, "")), iter((_CANNY_WEIGHT, 1))
     for node in graph["nodes"]:
-        _set(node, prompts, weights)
+        _set(node, picture, prompts, weights)
     return graph
 
 
-def _set(node: dict[str, Any], prompts: Any, weights: Any) -> None:
+def _set(node: dict[str, Any], picture: str, prompts: Any, weights: Any) -> None:
     values = {
         "MarkdownNote": [NOTE],
         "CheckpointLoaderSimple": [CHECKPOINT],
-        "LoadImage": [PICTURE, "image"],
+        "LoadImage": [picture, "image"],
         "ImageScale": ["lanczos", SIDE, SIDE, "center"],
         "EmptyLatentImage": [SIDE, SIDE, 1],
         "KSampler": [1, "fixed", 20, CFG, "euler", "normal", 1],

@@ -1,4 +1,4 @@
-"""Screenshots of the pack in the real frontend: each template after a run, each node fresh, each error.
+"""Screenshots of the pack in the real frontend: of the README, of templates after a run, fresh nodes, errors.
 
     python dev.py screenshots          into output/screenshots, in both renderers
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import world
-from first_graph import GRAPH, SCENE
+from first_graph import GRAPH, SCENE, first_graph
 from graphs import CFG, CHECKPOINT
 from measure import RATIO
 from PIL import Image
@@ -30,6 +30,7 @@ sys.path.append(str(REPO / "tests" / "browser"))
 from screen_tools import BROWSER_FLAGS, Screen, prompt, wait_until_ready  # noqa: E402 - its folder comes before
 
 TEMPLATES = sorted((REPO / "example_workflows").glob("*.json"))
+_DRAWN = world.HELD_OUT[2]  # a house, a tree and a circle: the README's first picture is painted after it
 _SIDE = 128  # of training pictures
 _SHORT = {
     "steps": 20,
@@ -61,6 +62,19 @@ _SET = """swaps => {
     const [prompt] = app.graph.nodes.filter(node => node.comfyClass === "CLIPTextEncode");
     if (prompt) prompt.widgets[0].value = swaps.prompt;
 }"""
+
+
+def readme(screen: Screen) -> Iterator[tuple[str, int | None]]:
+    """The bundled graph of canny and colour after a run, without its note and wide enough to be read."""
+    usual = screen.page.viewport_size
+    screen.page.set_viewport_size({"width": 2560, "height": 1000})
+    graph = first_graph("drawing.png", _DRAWN)
+    graph["nodes"] = [node for node in graph["nodes"] if node["type"] != "MarkdownNote"]
+    screen.open(graph)
+    screen.run(240)
+    screen.fit()
+    yield "readme", None
+    screen.page.set_viewport_size(usual)
 
 
 def templates(screen: Screen) -> Iterator[tuple[str, int | None]]:
@@ -124,6 +138,7 @@ def _mistakes() -> dict[str, dict[str, Any]]:
 
 
 VIEWS: dict[str, Callable[[Screen], Iterator[tuple[str, int | None]]]] = {
+    "readme": readme,
     "templates": templates,
     "nodes": nodes,
     "errors": errors,
@@ -176,6 +191,7 @@ def main() -> None:
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")
     write_scenes(options.base / "input" / "scenes")
+    Image.fromarray(world.scene(_DRAWN).picture).save(options.base / "input" / "drawing.png")
     with ComfyServer(options.comfyui, base=options.base, models=HERE / "models") as server:
         shoot(server, options.out, options.view or list(VIEWS))
 

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,43 +24,17 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
+from server_answers import PromptError, ServerError, raise_execution_error, validation_error
+from server_folder import DEFAULT_BASE, PACK, SANDBOX, prepare_base, skip_introduction, write_model_paths
+from server_start import environment, free_port, is_taken
+
 __all__ = ["ComfyServer", "PromptError", "ServerError", "exit_on_terminate"]
 
-REPO = Path(__file__).resolve().parent.parent
-DEFAULT_BASE = REPO / ".comfyui" / "base"
-PACK = "ComfyUI-SCEdit"
-SANDBOX = "scedit_sandbox"
-PACK_CONTENT = (
-    "__init__.py",
-    "nodes",
-    "scedit_core",
-    "web",
-    "locales",
-    "example_workflows",
-    "pyproject.toml",
-)
-SANDBOX_CONTENT = ("__init__.py", "bring.py", "model.py", "photo.jpg", "scene.png", "example_workflows")
 FIRST_GRAPH = f"template=scedit_sandbox&source={SANDBOX}"
-BASE_FOLDERS = ("models", "input", "output", "custom_nodes", "user", "temp")
 
 START_TIMEOUT = 240.0  # seconds; the first start on a slow disk compiles and reads about 1 GB
 STOP_TIMEOUT = 15.0
 LOG_LINES = 25
-
-
-class ServerError(RuntimeError):
-    """ComfyUI did not start, stopped or did not answer."""
-
-
-class PromptError(ServerError):
-    """ComfyUI refused a prompt or failed while executing it."""
-
-    def __init__(self, message: str, node_id: str | None = None, node_type: str | None = None) -> None:
-        where = f"node {node_id} ({node_type}): " if node_id is not None else ""
-        super().__init__(where + message)
-        self.exception_message = message
-        self.node_id = node_id
-        self.node_type = node_type
 
 
 class ComfyServer:
@@ -101,17 +72,15 @@ class ComfyServer:
     def __enter__(self) -> ComfyServer:
         if not (self.comfyui / "main.py").is_file():
             raise ServerError(f"{self.comfyui} is no ComfyUI folder: it has no main.py")
-        if self.port and _is_taken(self.port):
+        if self.port and is_taken(self.port):
             raise ServerError(f"port {self.port} is in use on this machine; choose another one")
-        _prepare_base(self.base)
-        for folder in self.packs:
-            _copy(folder, _emptied(self.base / "custom_nodes" / folder.name))
-        self.port = self.port or _free_port()
+        prepare_base(self.base, self.packs)
+        self.port = self.port or free_port()
         with self.log_file.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command(),
                 cwd=self.base,
-                env=_environment(),
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -165,7 +134,7 @@ class ComfyServer:
         while time.monotonic() < deadline:
             entry = self._json(f"/history/{prompt_id}").get(prompt_id)
             if entry is not None:
-                _raise_execution_error(entry)
+                raise_execution_error(entry)
                 return entry["outputs"]
             self._check_alive()
             time.sleep(0.1)
@@ -209,7 +178,7 @@ class ComfyServer:
         command += ["--disable-auto-launch", "--disable-api-nodes", "--preview-method", "none"]
         command += ["--use-pytorch-cross-attention"]  # on a CPU a quarter faster than ComfyUI's default
         if self.models != self.base / "models":
-            command += ["--extra-model-paths-config", str(_write_model_paths(self.base, self.models))]
+            command += ["--extra-model-paths-config", str(write_model_paths(self.base, self.models))]
         return command
 
     def _wait_until_ready(self) -> None:
@@ -247,12 +216,12 @@ class ComfyServer:
             with self._http.open(request, timeout=60) as response:
                 answer = json.load(response)
         except HTTPError as error:
-            raise _validation_error(json.loads(error.read())) from error
+            raise validation_error(json.loads(error.read())) from error
         except URLError as error:
             self._check_alive()
             raise ServerError(f"ComfyUI does not answer at {self.url}: {error.reason}") from error
         if answer["node_errors"]:  # ComfyUI would run the outputs that are valid and drop the others
-            raise _validation_error(answer)
+            raise validation_error(answer)
         return answer["prompt_id"]
 
     def _json(self, path: str) -> Any:
@@ -282,102 +251,6 @@ def exit_on_terminate() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _environment() -> dict[str, str]:
-    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
-    return environment | {
-        "PYTHONDONTWRITEBYTECODE": "1",  # ComfyUI's own folder stays as it is
-        "PYTHONNOUSERSITE": "1",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONUTF8": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TRANSFORMERS_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "DO_NOT_TRACK": "1",
-        # Waiting threads that spin make everything several times slower on a busy machine.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-    }
-
-
-def _prepare_base(base: Path) -> None:
-    for name in BASE_FOLDERS:
-        (base / name).mkdir(parents=True, exist_ok=True)
-    # Copies: links need special rights on Windows.
-    pack = _emptied(base / "custom_nodes" / PACK)
-    for name in PACK_CONTENT:
-        _copy(REPO / name, pack / name)
-    sandbox = _emptied(base / "custom_nodes" / SANDBOX)
-    for name in SANDBOX_CONTENT:
-        _copy(REPO / "sandbox" / name, sandbox / name)
-
-
-def _skip_introduction(base: Path) -> None:
-    """On a first visit the page covers its graph with a browser of templates; here it has one to show."""
-    settings = base / "user" / "default" / "comfy.settings.json"
-    if not settings.exists():
-        settings.parent.mkdir(parents=True, exist_ok=True)
-        settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")
-
-
-def _emptied(folder: Path) -> Path:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir()
-    return folder
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    elif source.is_file():
-        shutil.copy2(source, target)
-
-
-def _write_model_paths(base: Path, models: Path) -> Path:
-    folders = {entry.name: entry.name for entry in models.iterdir() if entry.is_dir()}
-    config = base / "extra_model_paths.yaml"
-    # JSON is YAML, and escapes whatever a path may hold.
-    config.write_text(
-        json.dumps({"shared": {"base_path": str(models), **folders}}, indent=2), encoding="utf-8"
-    )
-    return config
-
-
-def _validation_error(answer: dict[str, Any]) -> PromptError:
-    for node_id, entry in (answer.get("node_errors") or {}).items():
-        for error in entry.get("errors") or []:
-            return PromptError(_sentence(error), node_id, entry.get("class_type"))
-    return PromptError(_sentence(answer.get("error") or {"message": "ComfyUI refused the prompt"}))
-
-
-def _sentence(error: dict[str, Any]) -> str:
-    return ": ".join(part for part in (error.get("message"), error.get("details")) if part)
-
-
-def _raise_execution_error(entry: dict[str, Any]) -> None:
-    status = entry.get("status") or {}
-    for kind, details in status.get("messages") or []:
-        if kind == "execution_error":
-            message = str(details.get("exception_message", "")).strip() or details.get(
-                "exception_type", "failed"
-            )
-            raise PromptError(message, details.get("node_id"), details.get("node_type"))
-        if kind == "execution_interrupted":
-            raise PromptError("cancelled", details.get("node_id"), details.get("node_type"))
-    if status.get("status_str") != "success":
-        raise PromptError(f"ComfyUI ended the prompt with status {status.get('status_str')!r}")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run ComfyUI with this node pack and the sandbox.")
     parser.add_argument("--comfyui", type=Path, required=True, help="ComfyUI's folder")
@@ -387,7 +260,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8188)
     options = parser.parse_args()
     exit_on_terminate()
-    _skip_introduction(options.base)
+    skip_introduction(options.base)
     try:
         with ComfyServer(options.comfyui, base=options.base, port=options.port) as server:
             print(f"Open  {server.url}/?{FIRST_GRAPH}")

@@ -213,7 +213,7 @@ _TILTING = ("square", "triangle", "star")
 
 
 def _parts(thing: Thing, tone: Sequence[int]) -> list[tuple[np.ndarray, Sequence[int]]]:
-    outlines = _OUTLINES[thing.kind]
+    outlines = _OUTLINES[thing.kind]  # most things are one, without a part of wood: hence not strict
     return [(_mask(thing, outline), colour) for outline, colour in zip(outlines, (tone, _WOOD), strict=False)]
 
 

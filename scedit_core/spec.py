@@ -140,7 +140,7 @@ class TunerSpec:
     ) -> TunerSpec:
         """SC-Tuner for a U-Net; rank = int(channels / ratio), so ratio 5 is a fifth (paper, Table 5).
 
-        Raises SCEditError for blocks that the U-Net has not, and for a ratio that leaves a tuner no rank.
+        Raises SCEditError for blocks that the U-Net does not have, and for a ratio that leaves no rank.
         """
         count = len(layout.channels)
         chosen = tuple(range(count)) if blocks is None else tuple(sorted(set(blocks)))

@@ -22,6 +22,8 @@ with warnings.catch_warnings():
 
 from scedit_core.annotators.nets import weights as w
 
+SIZES = [(512, 512), (768, 513), (333, 1001)]  # of photos: square, and those that no net takes as they are
+
 
 def upernet() -> nn.Module:
     """The published segmentation net's architecture."""

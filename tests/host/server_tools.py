@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 from support import REPOSITORY, load_module
 
-server_module = load_module("scedit_sandbox_server", REPOSITORY / "sandbox" / "server.py")
-workflow_module = load_module("scedit_sandbox_workflow", REPOSITORY / "sandbox" / "workflow.py")
 # Last: the sandbox's server.py and model.py must not hide what ComfyUI calls so.
 sys.path.append(str(REPOSITORY / "sandbox"))
+server_module = load_module("scedit_sandbox_server", REPOSITORY / "sandbox" / "server.py")
+workflow_module = load_module("scedit_sandbox_workflow", REPOSITORY / "sandbox" / "workflow.py")
 figures, graphs, measure, studio_module, world = map(
     import_module, ("figures", "graphs", "measure", "studio", "world")
 )

@@ -1,27 +1,14 @@
 """The conversion of editor workflows into API prompts, on a node list cut down to what each fact needs."""
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
+import sys
 from typing import Any
 
 import pytest
+from support import REPOSITORY, load_module
 
-# By path: with the repository's root on sys.path, our nodes/ would shadow ComfyUI's nodes.py.
-WORKFLOW = Path(__file__).parents[2] / "sandbox" / "workflow.py"
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("scedit_sandbox_workflow", WORKFLOW)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-module = _load()
-
+# Last: with the repository's root or the sandbox first on sys.path, our nodes/ would hide ComfyUI's nodes.py.
+sys.path.append(str(REPOSITORY / "sandbox"))
+module = load_module("scedit_sandbox_workflow", REPOSITORY / "sandbox" / "workflow.py")
 
 IMAGE = ["IMAGE", {}]
 

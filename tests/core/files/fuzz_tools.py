@@ -8,10 +8,10 @@ from io import BytesIO
 
 import torch
 from byte_changes import CHANGES, change_bytes
+from file_parts import joined, split, weights
 from fuzz_pickles import pickle_files
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
-from make_corpus import joined, split, weights
 from safetensors.torch import save
 
 from scedit_core import EncoderSize, SkipLayout, TunerSpec, build_tuners

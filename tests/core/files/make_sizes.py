@@ -10,9 +10,9 @@ from io import BytesIO
 from pathlib import Path
 
 import torch
-from make_corpus import KEY, Case, joined, split, weights, written
+from file_parts import KEY, Case, joined, split, weights, written
 from safetensors.torch import save
-from test_bad_files import CSC
+from small_tuners import CSC
 
 from scedit_core.files.limits import MOST_DIRECTORY
 

@@ -9,7 +9,7 @@ import torch
 
 from scedit_core import SCEditError, load_checkpoint
 
-LONGEST_SENTENCE = 1500
+LONGEST_SENTENCE = 1_203  # as SECURITY.md promises: 1,200 characters and the dots of what was cut
 
 
 def outcome(path: Path) -> str:
@@ -21,7 +21,7 @@ def outcome(path: Path) -> str:
     except SCEditError as error:
         sentence = str(error)
         assert sentence.isprintable(), ascii(sentence)
-        assert 20 < len(sentence) < LONGEST_SENTENCE, len(sentence)
+        assert 20 < len(sentence) <= LONGEST_SENTENCE, len(sentence)
         return sentence
     except BaseException as error:  # a panic of the library that reads safetensors is no Exception
         if isinstance(error, KeyboardInterrupt):

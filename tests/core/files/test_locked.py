@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from make_corpus import joined, weights
+from file_parts import joined, weights
 from safetensors.torch import save, save_file
+from small_tuners import CSC, refusal, sc_weights
 from support import REPOSITORY
-from test_bad_files import CSC, refusal, sc_weights
 
 from scedit_core import load_checkpoint, save_checkpoint
 from scedit_core.files.limits import MOST_HEADER

@@ -18,6 +18,7 @@ from host_tools import picture, run, sample, tiny_model
 from training_node_tools import SC, lists, train
 
 LAYER = "diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q"
+BESIDE = comfy.sd.load_bypass_lora_for_models  # a LoRA that is added in the forward pass, not to the weights
 
 
 Wiring = Callable[[Any], Any]  # what a graph puts between the checkpoint and the training
@@ -76,9 +77,43 @@ def sampled(wiring: Wiring) -> Wiring:
     return change
 
 
+# what the host alone puts there
+HOST_WIRINGS: dict[str, Wiring] = {
+    "plain": lambda model: model,
+    "reloaded": lambda _model: tiny_model(),
+    "in bf16": lambda _model: tiny_model(dtype=torch.bfloat16),
+    "in fp16": lambda _model: tiny_model(dtype=torch.float16),
+    "input block": changed("input_blocks.3"),
+    "middle block": changed("middle_block.1.transformer_blocks.0.ff"),
+    "v-prediction": predicting("v_prediction"),
+    "eps again": predicting("eps"),
+    "zero SNR": predicting("eps", True),
+    "LoRA": lora(),
+    "LoRA, used": sampled(lora()),
+    "LoRA, stronger": lora(0.51),
+    "LoRA, another": lora(seed=1),
+    "LoRA at 0": lora(0.0),
+    "two LoRAs": lambda model: lora()(lora(seed=1)(model)),
+    "LoRA beside": lora(load=BESIDE),
+    "LoRA beside, used": sampled(lora(load=BESIDE)),
+    "LoRA beside, stronger": lora(0.51, load=BESIDE),
+    "LoRA beside, another": lora(seed=1, load=BESIDE),
+    "merge": merged(),
+    "merge, more": merged(0.51),
+    "merge, another": merged(seed=1),
+    "FreeU": free(1.2),
+    "FreeU, used": sampled(free(1.2)),
+    "FreeU, stronger": free(1.21),
+    "tiles": tiled(256),
+    "tiles, used": sampled(tiled(256)),
+    "tiles, larger": tiled(512),
+    "rescaled": lambda model: RescaleCFG().patch(model, 0.7)[0],
+}
+
+
 @pytest.fixture(scope="module")
 def wired(nodes, tuner, control) -> dict[str, Wiring]:
-    """All wirings by name."""
+    """All wirings by name: the host's, and those with tuners of ours."""
 
     def styled(**settings: Any) -> Wiring:
         return lambda model: run(nodes["SCEditApplySCTuner"], model=model, tuner=tuner, **settings)
@@ -87,30 +122,7 @@ def wired(nodes, tuner, control) -> dict[str, Wiring]:
         apply, image = nodes["SCEditApplyCSCTuner"], picture(seed=seed)
         return lambda model: run(apply, model=model, control=control, image=image, **settings)
 
-    bypass = comfy.sd.load_bypass_lora_for_models
-    return {
-        "plain": lambda model: model,
-        "reloaded": lambda _model: tiny_model(),
-        "in bf16": lambda _model: tiny_model(dtype=torch.bfloat16),
-        "in fp16": lambda _model: tiny_model(dtype=torch.float16),
-        "input block": changed("input_blocks.3"),
-        "middle block": changed("middle_block.1.transformer_blocks.0.ff"),
-        "v-prediction": predicting("v_prediction"),
-        "eps again": predicting("eps"),
-        "zero SNR": predicting("eps", True),
-        "LoRA": lora(),
-        "LoRA, used": sampled(lora()),
-        "LoRA, stronger": lora(0.51),
-        "LoRA, another": lora(seed=1),
-        "LoRA at 0": lora(0.0),
-        "two LoRAs": lambda model: lora()(lora(seed=1)(model)),
-        "LoRA beside": lora(load=bypass),
-        "LoRA beside, used": sampled(lora(load=bypass)),
-        "LoRA beside, stronger": lora(0.51, load=bypass),
-        "LoRA beside, another": lora(seed=1, load=bypass),
-        "merge": merged(),
-        "merge, more": merged(0.51),
-        "merge, another": merged(seed=1),
+    return HOST_WIRINGS | {
         "style": styled(),
         "style, used": sampled(styled()),
         "style, stronger": styled(strength=1.01),
@@ -121,13 +133,6 @@ def wired(nodes, tuner, control) -> dict[str, Wiring]:
         "control, other hint": controlled(seed=1),
         "control, masked": controlled(mask=torch.ones(1, 64, 64)),
         "control, other mask": controlled(mask=torch.full((1, 64, 64), 0.5)),
-        "FreeU": free(1.2),
-        "FreeU, used": sampled(free(1.2)),
-        "FreeU, stronger": free(1.21),
-        "tiles": tiled(256),
-        "tiles, used": sampled(tiled(256)),
-        "tiles, larger": tiled(512),
-        "rescaled": lambda model: RescaleCFG().patch(model, 0.7)[0],
     }
 
 

@@ -1,0 +1,106 @@
+"""Runs other programs: in the foreground, side by side, or with their output in a log."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .places import LOGS, REPO
+from .progress import StepError, say
+from .remedies import remedy
+
+HEARTBEAT = 30.0  # seconds between signs of life
+TAIL = 15  # lines of a log shown after a failure
+NO_TESTS = 5  # exit status of a pytest that found none
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """This process's environment without what would let other Python installations leak in."""
+    inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    # Waiting threads that spin make tests on a busy machine several times slower.
+    inherited.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return {**inherited, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", **extra}
+
+
+def run_logged(command: Sequence[str | Path], log_name: str, env: dict[str, str] | None = None) -> None:
+    """Run a command with its output in a log file; StepError with the last lines if it fails."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log_file = LOGS / f"{log_name}.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=REPO,
+            env=env or clean_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        status = wait_with_heartbeat(process, log_file)
+    if status != 0:
+        text = log_file.read_text(encoding="utf-8", errors="replace")
+        shown = "\n".join(f"      | {line}" for line in text.splitlines()[-TAIL:])
+        raise StepError(
+            f"{Path(command[0]).name} ended with status {status}:\n{shown}", remedy(text, log_file)
+        )
+
+
+def wait_with_heartbeat(process: subprocess.Popen[bytes], log_file: Path) -> int:
+    start = time.monotonic()
+    try:
+        while True:
+            try:
+                return process.wait(HEARTBEAT)
+            except subprocess.TimeoutExpired:
+                say(f"      ... {time.monotonic() - start:.0f} s (details: {log_file.relative_to(REPO)})")
+    finally:
+        end(process)
+
+
+def run_in_foreground(command: Sequence[str | Path], env: dict[str, str] | None = None) -> int:
+    """Run a command that talks to the user itself; its exit status."""
+    process = subprocess.Popen([str(part) for part in command], cwd=REPO, env=env or clean_environment())
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        return process.wait(60)  # Ctrl+C has reached it too; it tidies up
+    finally:
+        end(process)
+
+
+def run_side_by_side(commands: Sequence[Sequence[str | Path]], log_name: str, env: dict[str, str]) -> int:
+    """Run the first command in the foreground, the others beside it with their output after it; worst status.
+
+    A pytest that finds no test is no failure if another found some.
+    """
+    LOGS.mkdir(parents=True, exist_ok=True)
+    logs = [LOGS / f"{log_name}-{number}.log" for number in range(1, len(commands))]
+    others = []
+    try:
+        for command, log_file in zip(commands[1:], logs, strict=True):
+            with log_file.open("wb") as log:
+                arguments = [str(part) for part in command]
+                others.append(subprocess.Popen(arguments, cwd=REPO, env=env, stdout=log, stderr=log))
+        statuses = [run_in_foreground(commands[0], env)]
+        for process, log_file in zip(others, logs, strict=True):
+            statuses.append(process.wait())
+            say(log_file.read_text(encoding="utf-8", errors="replace"))
+    finally:
+        for process in others:
+            end(process)
+    found = [status for status in statuses if status != NO_TESTS]
+    return max(found, key=abs) if found else NO_TESTS
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        process.wait(60)
+
+
+def works(command: Sequence[str | Path]) -> bool:
+    return (
+        subprocess.run([str(part) for part in command], env=clean_environment(), check=False).returncode == 0
+    )
