@@ -104,7 +104,7 @@ class Cost:
         self.core = pack.scedit_core
         inside = partial(importlib.import_module, package=pack.__name__)
         self.recomputed = inside(".scedit_core.training.memory.recompute").recomputed
-        self.recorder = inside(".scedit_core.training.recorded").Recorder
+        self.recorder = inside(".scedit_core.training.memory.recorded").Recorder
         self.patch = inside(".nodes.training.patch")
         self.layout = self.core.SkipLayout.from_unet_config(unet)
         self.config, self.device = unet, device

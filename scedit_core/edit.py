@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .control import CSCTunerSet
 from .errors import SCEditError
-from .hint import cover
+from .hint import PIXELS_PER_LATENT, cover, cycled
 from .tuner import SCTunerSet
 
 
@@ -77,15 +77,15 @@ def prepare_edit(edit: SkipEdit, height: int, width: int, like: Tensor) -> Prepa
 
     The costly part of a control; once per sampling run is enough, since nothing here depends on the step.
     """
-    features = None
+    features, size = None, (height * PIXELS_PER_LATENT, width * PIXELS_PER_LATENT)
     if edit.tuners.kind == "csc" and edit.hint is not None:
-        hints = cover(edit.hint, height * 8, width * 8)
+        hints = cover(edit.hint, *size)
         # one by one: the first convs run at full image size, and a batch of frames would not fit
         encoded = [edit.tuners.hint_encoder(hint[None].to(like.device, like.dtype)) for hint in hints]
         features = tuple(torch.cat(per_block) for per_block in zip(*encoded, strict=True))
     mask = None
     if edit.mask is not None:
-        mask = cover(edit.mask, height * 8, width * 8).to(like.device, like.dtype)
+        mask = cover(edit.mask, *size).to(like.device, like.dtype)
     exact = torch.float64 if like.dtype == torch.float64 else torch.float32
     return PreparedEdit(edit, features, mask, torch.tensor(edit.strength, dtype=exact, device="cpu"))
 
@@ -158,4 +158,4 @@ def _rows(x: Tensor, batch: Tensor, latents: Tensor | None) -> Tensor:
         raise SCEditError(
             f"{x.shape[0]} hints or masks were given, but not which latent each row of the batch is"
         )
-    return x[latents % x.shape[0]]
+    return cycled(x, latents)

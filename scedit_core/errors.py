@@ -1,6 +1,6 @@
 """The one error the pack raises for bad input, and how names get into its sentences."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MOST_SHOWN = 120  # characters of a name or key in a sentence
 MOST_SENTENCE = 1_200
@@ -34,5 +34,9 @@ def _printable(character: str) -> str:
 
 def some(keys: Iterable[str], most: int = 3) -> str:
     """The first of these names in order, and how many more there are."""
-    names = [shown(key) for key in sorted(keys)]
+    return listed([shown(key) for key in sorted(keys)], most)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first of these names as they are, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

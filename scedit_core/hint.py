@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .errors import SCEditError
 
+PIXELS_PER_LATENT = 8  # of a hint or a picture, in height and in width, to one of its latent
 _MOST_PIXELS = 2**24  # scaled at once; a picture with more, most of which is cut off, is cropped first
 
 
@@ -63,16 +64,24 @@ def cover(image: Tensor, height: int, width: int) -> Tensor:
     by_height = wide * height >= width * high
     size = (height, wide * height // high) if by_height else (high * width // wide, width)
     first = (size[0] - height) // 2, (size[1] - width) // 2
-    scaled = size[0] * size[1]
-    if scaled > max(_MOST_PIXELS, 4 * height * width, high * wide):
+    pixels = size[0] * size[1]
+    if pixels > max(_MOST_PIXELS, 4 * height * width, high * wide):
         return _scaled_part(image, size, first, (height, width))
-    if len(image) * scaled <= _MOST_PIXELS:
-        return _cropped(_scaled(image, size), first, height, width)
+    if len(image) * pixels <= _MOST_PIXELS:
+        return _cropped(scaled(image, size), first, height, width)
     # one by one: of each, what is cut off goes before the next one comes
-    return torch.cat([_cropped(_scaled(one[None], size), first, height, width) for one in image])
+    return torch.cat([_cropped(scaled(one[None], size), first, height, width) for one in image])
 
 
-def _scaled(image: Tensor, size: tuple[int, int]) -> Tensor:
+def cycled(x: Tensor, numbers: Tensor) -> Tensor:
+    """Row k mod M of `x` `(M, ...)` for each k of `numbers` `(N,)`: what is fewer than the rest repeats."""
+    return x[numbers % len(x)]
+
+
+def scaled(image: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Scale `(N, C, H, W)` to size: every point stays where it is, and nothing is skipped on the way down."""
+    if image.shape[-2:] == size:
+        return image
     return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
 
 
@@ -84,19 +93,19 @@ def _cropped(image: Tensor, first: tuple[int, int], height: int, width: int) -> 
 def _scaled_part(
     image: Tensor, size: tuple[int, int], first: tuple[int, int], kept: tuple[int, int]
 ) -> Tensor:
-    """What `_scaled` makes of an image at `size`, from its pixel `first` on, `kept` pixels of each side."""
+    """What `scaled` makes of an image at `size`, from its pixel `first` on, `kept` pixels of each side."""
     high, wide = image.shape[-2:]
     rows, down = _taps(high, size[0], first[0], kept[0])
     columns, across = _taps(wide, size[1], first[1], kept[1])
     return down.to(image) @ image[..., rows, columns] @ across.to(image).T
 
 
-def _taps(length: int, scaled: int, first: int, count: int) -> tuple[slice, Tensor]:
-    """Which of `length` pixels make `count` pixels of `scaled` ones, and their weights `(count, part)`.
+def _taps(length: int, new_length: int, first: int, count: int) -> tuple[slice, Tensor]:
+    """Which of `length` pixels make `count` pixels of `new_length`, and their weights `(count, part)`.
 
     Weights of bilinear scaling with antialias: a triangle as wide as a pixel of the coarser of the two sides.
     """
-    scale = length / scaled
+    scale = length / new_length
     reach = max(scale, 1.0)
     centres = (torch.arange(first, first + count, dtype=torch.float64) + 0.5) * scale
     start = max(0, math.floor(float(centres[0]) - reach))

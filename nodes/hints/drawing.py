@@ -12,9 +12,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from comfy_api.latest import io, ui
+from einops import rearrange
 from torch import Tensor
 
 from ...scedit_core import SCEditError
+from ...scedit_core.hint import scaled
 
 Settings = Mapping[str, Any]
 
@@ -30,7 +32,7 @@ def annotate(photos: Tensor, annotator: Callable[[np.ndarray], np.ndarray]) -> T
     """
     progress = comfy.utils.ProgressBar(len(photos))
     hints = []
-    for photo in photos.movedim(1, -1):
+    for photo in rearrange(photos, "n c h w -> n h w c"):
         comfy.model_management.throw_exception_if_processing_interrupted()
         pixels = (photo * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         hints.append(torch.from_numpy(annotator(np.ascontiguousarray(pixels))).float() / 255)
@@ -86,8 +88,9 @@ def draw_at(
 
 def _resized(image: Tensor, size: tuple[int, ...], *, is_smooth: bool) -> Tensor:
     """Images (N, H, W, C) at another size; lines and blocks keep their values when they grow."""
-    channels_first = image.movedim(-1, 1).float()
-    shrinks = size[0] < image.shape[1]
-    blends = is_smooth or shrinks
-    mode = "bilinear" if blends else "nearest-exact"
-    return F.interpolate(channels_first, size=size, mode=mode, antialias=blends).movedim(1, -1)
+    pixels = rearrange(image, "n h w c -> n c h w").float()
+    if is_smooth or size[0] < image.shape[1]:
+        resized = scaled(pixels, size)
+    else:
+        resized = F.interpolate(pixels, size, mode="nearest-exact")
+    return rearrange(resized, "n c h w -> n h w c")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from comfy_api.latest import io
+from einops import rearrange
 from torch import Tensor
 
 from ...scedit_core.annotators.drawn.canny import canny
@@ -121,7 +122,8 @@ def _draw_color(image: Tensor, settings: Settings) -> Tensor:
 
 
 def _draw_masked_image(image: Tensor, settings: Settings) -> Tensor:
-    return masked_image(to_photo(image), to_mask(settings["mask"])).movedim(1, -1)
+    hint = masked_image(to_photo(image), to_mask(settings["mask"]))
+    return rearrange(hint, "n c h w -> n h w c")
 
 
 def _draw_sketch(image: Tensor, settings: Settings) -> Tensor:

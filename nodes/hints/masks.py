@@ -7,12 +7,14 @@ import comfy.utils
 import numpy as np
 import torch
 from comfy_api.latest import io, ui
+from einops import rearrange
 from torch import Tensor
 
 from ...scedit_core.annotators.drawn.masked_image import masked_image
 from ...scedit_core.annotators.drawn.outpaint import Margins, border_mask, outpaint
 from ...scedit_core.annotators.drawn.random_mask import MASK_STYLES, random_mask
 from ...scedit_core.annotators.photo import to_photo
+from ...scedit_core.hint import cycled
 from .. import widgets
 from .drawing import check_room, show
 
@@ -34,7 +36,7 @@ def _random_masks(height: int, width: int, seed: int, count: int, style: str) ->
         mask = random_mask(height, width, np.random.default_rng([seed, number]), style)
         masks.append(torch.from_numpy(mask).float() / 255)
         progress.update(1)
-    return torch.stack(masks).unsqueeze(1)
+    return rearrange(masks, "n h w -> n 1 h w")
 
 
 class SCEditRandomMask(io.ComfyNode):
@@ -80,15 +82,14 @@ class SCEditRandomMask(io.ComfyNode):
         cls, width: int, height: int, seed: int, batch_size: int = 1, style: str = "training",
         image: Tensor | None = None,
     ) -> io.NodeOutput:  # fmt: skip
-        """Draw the masks and cut them out."""
         photos = None if image is None else to_photo(image)
         height, width = (height, width) if photos is None else photos.shape[-2:]
         count = batch_size if photos is None else max(batch_size, len(photos))
         check_room(height * width * count, "make the masks smaller, or fewer")
         photos = torch.ones(1, 3, height, width) if photos is None else photos
         masks = _random_masks(height, width, seed, count, style)
-        photos = photos[torch.arange(count, device=photos.device) % len(photos)]
-        hint = masked_image(photos, masks.to(photos.device)).movedim(1, -1)
+        photos = cycled(photos, torch.arange(count, device=photos.device))
+        hint = rearrange(masked_image(photos, masks.to(photos.device)), "n c h w -> n h w c")
         masks = masks.squeeze(1)
         # seen as ComfyUI shows masks, white where they are; the hint is their cut-out
         return io.NodeOutput(masks, hint, ui=ui.PreviewMask(masks, cls=cls))
@@ -135,5 +136,7 @@ class SCEditOutpaint(io.ComfyNode):
             "grow it less, or fewer pictures at once",
         )
         mask = border_mask(high, wide, margins, feather).expand(len(photos), -1, -1, -1)
-        grown, hint = (outpaint(photos, margins, fill).movedim(1, -1) for fill in (0.5, 0.0))
+        grown, hint = (
+            rearrange(outpaint(photos, margins, fill), "n c h w -> n h w c") for fill in (0.5, 0.0)
+        )
         return show(cls, hint, grown, mask.squeeze(1))

@@ -90,12 +90,12 @@ class SCEditPreprocess(io.ComfyNode):
 
 
 def _own_settings(kind: HintKind) -> list[io.Input]:
-    """What is asked for a kind, wherever the size is chosen."""
+    """Inputs of a kind but for the resolution, which 'Any Hint' asks for once for all kinds."""
     return kind.inputs() if kind.net_resolution is None else [*kind.inputs(), _download()]
 
 
 def _settings(kind: HintKind) -> list[io.Input]:
-    """What its own node asks."""
+    """Inputs of a kind's own node, behind the image."""
     if kind.net_resolution is None:
         return kind.inputs()
     return [*kind.inputs(), _resolution(kind.net_resolution), _download()]

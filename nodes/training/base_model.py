@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 
-# names of the modelspec standard for what ComfyUI calls otherwise
+# names of the modelspec standard, by the names of ComfyUI's classes
 _ARCHITECTURES = {
     "SD15": "stable-diffusion-v1",
     "SD20": "stable-diffusion-v2",
@@ -33,7 +33,7 @@ _ARCHITECTURES = {
 
 
 class HostModel:
-    """A MODEL that is loaded and ready to be differentiated through; a `scedit_core.training.BaseModel`.
+    """A loaded MODEL that gradients can pass through; a `scedit_core.training.BaseModel`.
 
     A caption is one entry of a CONDITIONING: `[tensor, dictionary]`.
     """
@@ -103,7 +103,7 @@ class HostModel:
                 self._model, latent, conds, self.device, latent_image=latent
             )
             made = processed["positive"][0]["model_conds"]
-            # the caption is kept beside its result, so that no other one can get its id
+            # the caption is kept beside its result, so that its id is not used again
             cond = {name: value.process_cond(batch_size=1, area=None) for name, value in made.items()}
             self._conds[key] = (caption, cond)
         return self._conds[key][1]
@@ -124,8 +124,8 @@ def describe_model(model: ModelPatcher) -> dict[str, str]:
 def differentiable(model: ModelPatcher, recompute: Recompute = "off") -> Iterator[HostModel]:
     """Load a MODEL and let gradients pass through it; `recompute` says what is remembered for backward.
 
-    Nothing of the MODEL changes: its weights stand in for themselves without being recorded, and are put back
-    at the end, however it ends.
+    The MODEL itself stays as it is: frozen parameters on the same memory take the place of its weights, which
+    are put back at the end, after an error too.
     """
     clone = _static_clone(model)
     hold_in_place(clone)
@@ -139,15 +139,6 @@ def differentiable(model: ModelPatcher, recompute: Recompute = "off") -> Iterato
         finally:
             comfy.model_management.in_training = False
             clone.cleanup()
-
-
-def recordable(value: Any) -> Any:
-    """A copy, made outside of inference mode, of the tensors in a conditioning or a latent."""
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: recordable(item) for key, item in value.items()}
-    return [recordable(item) for item in value] if isinstance(value, list) else value
 
 
 def _static_clone(model: ModelPatcher) -> ModelPatcher:
@@ -172,7 +163,7 @@ def _cast_to_layers(network: nn.Module) -> None:
     one takes them as they are, and a file in fp32 would not fit a model that computes in fp16.
     """
     for layer in network.modules():
-        if getattr(layer, "comfy_cast_weights", False):  # casts by itself
+        if getattr(layer, "comfy_cast_weights", False):  # a layer that casts at each use
             continue
         for name, weights in list(layer.named_parameters(recurse=False)):
             wanted = getattr(layer, f"{name}_comfy_model_dtype", None)
@@ -202,5 +193,5 @@ def _recordable(module: nn.Module) -> Iterator[None]:
 
 
 def _attention(_chosen: Any, *args: Any, **kwargs: Any) -> Tensor:
-    """PyTorch's own attention: its backward needs little memory, and others that users choose have none."""
+    """PyTorch's own attention: its backward needs little memory; other kernels may have no backward."""
     return attention_pytorch(*args, **kwargs)

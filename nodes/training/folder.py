@@ -11,6 +11,7 @@ import node_helpers
 import numpy as np
 import torch
 from comfy_api.latest import io
+from einops import rearrange
 from torch import Tensor
 
 from ...scedit_core import SCEditError
@@ -30,12 +31,13 @@ from ...scedit_core.training.dataset.folder import (
 )
 from ...scedit_core.training.dataset.pictures import load_picture
 from ..telling import say, told
-from .captions import SIZE_NAMES
+from ..widgets import ADVANCED, OPTIONAL, about, choice, seed, switch, text, whole
+from .examples import SIZE_NAMES
 from .folder_list import folder_fingerprint, folder_names, folder_path
 
 
 def _progress(total: int) -> Callable[[], None]:
-    """To be called after each piece of work: moves the node's bar, and stops if the user cancelled."""
+    """A function to call after each piece of work: moves the node's bar, stops if the user cancelled."""
     bar = comfy.utils.ProgressBar(total)
 
     def tick() -> None:
@@ -48,126 +50,106 @@ def _progress(total: int) -> Callable[[], None]:
 def _encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
     """Conditioning by text, each encoded once; brackets are words of a caption, not weights."""
     encoded = {}
-    for text in dict.fromkeys(texts):
+    for caption in dict.fromkeys(texts):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        encoded[text] = clip.encode_from_tokens_scheduled(clip.tokenize(text, disable_weights=True))
+        encoded[caption] = clip.encode_from_tokens_scheduled(clip.tokenize(caption, disable_weights=True))
     return encoded
 
 
 def _with_sizes(conditioning: Any, crop: Crop) -> Any:
-    """What SDXL is told of a picture, as in its own training; other models do not look at it."""
+    """A caption with the sizes that SDXL reads, as in its own training; other models ignore them."""
     values = (*crop.original, *crop.offset, *crop.size)
     return node_helpers.conditioning_set_values(conditioning, dict(zip(SIZE_NAMES, values, strict=True)))
 
 
 def _to_image(pixels: np.ndarray) -> Tensor:
-    """IMAGE (N, H, W, 3), 0..1, from uint8."""
+    """IMAGE (N, H, W, 3), 0..1, from uint8 of the same shape."""
     return torch.from_numpy(pixels).float() / 255
 
 
 def _encode_pictures(
     vae: Any, folder: Folder, crops: Sequence[Crop], settings: FolderSettings
 ) -> Iterator[tuple[dict[str, Tensor], Tensor | None]]:
-    """Latent and hints of one picture after the other."""
+    """Latent and hints (V, H, W, 3) of each picture, in order; None in place of hints if it has none."""
     for triplet, crop in zip(folder.triplets, crops, strict=True):
         picture = load_picture(triplet.picture, crop)
         hints = load_hints(triplet, crop, picture, settings)
-        latent = {"samples": vae.encode(_to_image(picture[None]))}
+        latent = {"samples": vae.encode(_to_image(rearrange(picture, "h w c -> 1 h w c")))}
         yield latent, None if hints is None else _to_image(hints)
 
 
-def _folder_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "folder",
-        options=folder_names(),
-        tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for 'scedit_datasets' in "
-        "extra_model_paths.yaml. A caption is a .txt file with the picture's name.",
-    )
+def _data_inputs() -> list[io.Input]:
+    """The folder, the parts of the model that encode it, and the kind of hint."""
+    return [
+        io.Combo.Input(  # without a default: the list changes with the folders
+            "folder",
+            options=folder_names(),
+            tooltip="A folder of pictures in ComfyUI's input folder, or in a path given for "
+            "'scedit_datasets' in extra_model_paths.yaml. A caption is a .txt file with the picture's name.",
+        ),
+        io.Vae.Input("vae", tooltip="VAE of the model that is to be trained."),
+        io.Clip.Input("clip", tooltip="Text encoder of the model that is to be trained."),
+        choice(
+            "hint",
+            [NO_HINT, *ANNOTATORS, READY_HINT],
+            "What a control learns to follow: edges, colours, cut-outs or lines of drawings, drawn with "
+            "random settings, or ready pictures in a folder of hints. none: for a style.",
+        ),
+    ]
 
 
-def _hint_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "hint",
-        options=[NO_HINT, *ANNOTATORS, READY_HINT],
-        default=NO_HINT,
-        tooltip="What a control learns to follow: edges, colours, cut-outs or lines of drawings, drawn with "
-        "random settings, or ready pictures in a folder of hints. none: for a style.",
-    )
+def _picture_inputs() -> list[io.Input]:
+    """How pictures and captions are used."""
+    return [
+        whole(
+            "resolution",
+            512,
+            (STEP, 4096),
+            "Size to train at, in pixels, as the side of a square: 512 for SD 1.5, 768 for SD 2.1, 1024 for "
+            "SDXL.",
+            step=STEP,
+        ),
+        switch(
+            "buckets",
+            True,
+            "Wide and tall pictures stay so, at sizes of about the same area, in steps of 64. Off: the "
+            "centre square of each.",
+        ),
+        text(
+            "trigger",
+            "",
+            "Put in front of each caption, such as <sce>; written in a prompt, it calls the style up.",
+        ),
+        text(
+            "caption_when_missing",
+            "",
+            "Caption of pictures without a .txt file. Empty: an error names these pictures.",
+            multiline=True,
+            **OPTIONAL,
+        ),
+    ]
 
 
-def _hint_folder_input() -> io.String.Input:
-    return io.String.Input(
-        "hint_folder",
-        default="hints",
-        optional=True,
-        tooltip="For 'from folder': name of the folder, inside the other one, that holds a hint per picture, "
-        "of the same name.",
-    )
-
-
-def _resolution_input() -> io.Int.Input:
-    return io.Int.Input(
-        "resolution",
-        default=512,
-        min=STEP,
-        max=4096,
-        step=STEP,
-        tooltip="Size to train at, in pixels, as the side of a square: 512 for SD 1.5, 768 for SD 2.1, 1024 "
-        "for SDXL.",
-    )
-
-
-def _aspect_input() -> io.Boolean.Input:
-    return io.Boolean.Input(
-        "buckets",
-        default=True,
-        tooltip="Wide and tall pictures stay so, at sizes of about the same area, in steps of 64. Off: the "
-        "centre square of each.",
-    )
-
-
-def _trigger_input() -> io.String.Input:
-    return io.String.Input(
-        "trigger",
-        default="",
-        tooltip="Put in front of each caption, such as <sce>; written in a prompt, it calls the style up.",
-    )
-
-
-def _missing_caption_input() -> io.String.Input:
-    return io.String.Input(
-        "caption_when_missing",
-        default="",
-        multiline=True,
-        optional=True,
-        tooltip="Caption of pictures without a .txt file. Empty: an error names these pictures.",
-    )
-
-
-def _variants_input() -> io.Int.Input:
-    return io.Int.Input(
-        "hint_variants",
-        default=1,
-        min=1,
-        max=64,
-        optional=True,
-        advanced=True,
-        tooltip="Hints drawn per picture, each with other random settings or another mask. They take memory "
-        "in proportion.",
-    )
-
-
-def _hint_seed_input() -> io.Int.Input:
-    return io.Int.Input(
-        "seed",
-        default=0,
-        min=0,
-        max=2**64 - 1,
-        control_after_generate=False,
-        optional=True,
-        advanced=True,
-        tooltip="Draws the random settings and masks of the hints.",
-    )
+def _hint_inputs() -> list[io.Input]:
+    """Which hints are read, or how they are drawn."""
+    return [
+        text(
+            "hint_folder",
+            "hints",
+            "For 'from folder': name of the folder, inside the other one, that holds a hint per picture, of "
+            "the same name.",
+            **OPTIONAL,
+        ),
+        whole(
+            "hint_variants",
+            1,
+            (1, 64),
+            "Hints drawn per picture, each with other random settings or another mask. They take memory in "
+            "proportion.",
+            **ADVANCED,
+        ),
+        seed("Draws the random settings and masks of the hints.", **ADVANCED),
+    ]
 
 
 def _outputs() -> list[io.Output]:
@@ -186,42 +168,15 @@ def _outputs() -> list[io.Output]:
 
 
 class SCEditTrainingFolder(io.ComfyNode):
-    """Read pictures, captions and hints for training."""
+    """Reads a folder of pictures with captions, reads or draws their hints, and encodes them for training."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        """Inputs and outputs."""
         return io.Schema(
-            node_id="SCEditTrainingFolder",
-            display_name="Training Folder (SCEdit)",
-            category="SCEdit/training",
-            description="Reads a folder of pictures with captions, reads or draws their hints, and encodes "
-            "them for training.",
-            search_aliases=[
-                "scedit",
-                "dataset",
-                "load folder",
-                "captions",
-                "bucket",
-                "训练集",
-                "数据集",
-                "学習",
-            ],
+            **about(cls, "Training Folder", "training"),
             is_experimental=True,
-            is_output_node=True,  # so that a folder can be looked through by itself
-            inputs=[
-                _folder_input(),
-                io.Vae.Input("vae", tooltip="VAE of the model that is to be trained."),
-                io.Clip.Input("clip", tooltip="Text encoder of the model that is to be trained."),
-                _hint_input(),
-                _resolution_input(),
-                _aspect_input(),
-                _trigger_input(),
-                _missing_caption_input(),
-                _hint_folder_input(),
-                _variants_input(),
-                _hint_seed_input(),
-            ],
+            is_output_node=True,  # so that it runs without a training behind it
+            inputs=[*_data_inputs(), *_picture_inputs(), *_hint_inputs()],
             outputs=_outputs(),
         )
 
@@ -246,7 +201,6 @@ class SCEditTrainingFolder(io.ComfyNode):
 
     @classmethod
     def execute(cls, folder: str, vae: Any, clip: Any, **widgets: Any) -> io.NodeOutput:
-        """Read, crop and encode everything, and say what was found."""
         settings = FolderSettings(**widgets)
         found = scan(folder_path(folder), settings.hint_folder if settings.hint == READY_HINT else None)
         captions = caption_texts(found, settings)
@@ -260,5 +214,7 @@ class SCEditTrainingFolder(io.ComfyNode):
             latents.append(latent)
             hints += [] if drawn is None else [drawn]
             tick()
-        positive = [_with_sizes(encoded[text], crop) for text, crop in zip(captions, crops, strict=True)]
+        positive = [
+            _with_sizes(encoded[caption], crop) for caption, crop in zip(captions, crops, strict=True)
+        ]
         return io.NodeOutput(latents, positive, encoded[""], hints, report, ui=told(report))

@@ -27,7 +27,7 @@ _SETTLED = 2_000_000_000  # ns after which a folder's time tells every change: s
 
 
 class _Listing(NamedTuple):
-    """What a folder held at that time."""
+    """What a folder held when its own time, in ns, was `time`."""
 
     time: int
     has_pictures: bool
@@ -38,7 +38,7 @@ _listings: dict[str, _Listing] = {}  # by path
 
 
 def folder_names() -> list[str]:
-    """Folders that hold pictures, below all roots, with forward slashes; a word on it if there are none."""
+    """Folders with pictures, below all roots, with forward slashes; NONE_YET alone if there are none."""
     found = {
         os.path.relpath(place, root).replace(os.sep, "/")
         for root in _roots()
@@ -70,7 +70,7 @@ def folder_fingerprint(*folders: Path) -> str:
 
 
 def _roots() -> list[Path]:
-    """ComfyUI's input folder and the places of the user's own."""
+    """ComfyUI's input folder, and the folders that extra_model_paths.yaml gives."""
     paths, _ = folder_paths.folder_names_and_paths.get(FOLDER_KEY, ([], set()))
     return [Path(folder_paths.get_input_directory()), *map(Path, paths)]
 
@@ -126,7 +126,9 @@ def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 found = entry.stat()
-                is_file = entry.is_file()  # of a folder only the name counts
-                yield entry.path, *((found.st_mtime_ns, found.st_size) if is_file else (0, 0))
+                if entry.is_file():
+                    yield entry.path, found.st_mtime_ns, found.st_size
+                else:  # of a folder only the name counts
+                    yield entry.path, 0, 0
     except OSError:
         return

@@ -32,7 +32,7 @@ _HINT_POINTS = 1024
 def sketch_model(patcher: ModelPatcher) -> dict[str, Sketch]:
     """Sketches of a MODEL's own weights and of what its nodes put on top of them.
 
-    Left out is what acts in sampling alone: a training asks the network, not the sampler.
+    What acts in sampling alone is left out: a training runs the network, not the sampler.
     """
     options = patcher.model_options["transformer_options"]
     return {
@@ -60,7 +60,7 @@ def _model(patcher: ModelPatcher) -> Sketch:
 
 
 def _sample_schedule(sketcher: Sketcher, sampling: Any) -> None:
-    """Noise levels, and the picture that is made of an output of 1, and of an input of 1, at some of them."""
+    """Noise levels, and at some of them the picture of an output of 1, and that of an input of 1."""
     sigmas = sampling.sigmas.detach().float()
     sketcher.sample(sigmas, 32)
     some = sigmas[:: max(1, len(sigmas) // 8)]
@@ -102,7 +102,7 @@ def _tell_nested(sketcher: Sketcher, value: Any) -> None:
 
 
 def _tell_bypass(sketcher: Sketcher, inject: Any) -> None:
-    """Adapters that 'Load LoRA (Bypass)' has act beside the weights: their keeper is in the closure."""
+    """Adapters of 'Load LoRA (Bypass)', which act beside the weights; the closure holds their manager."""
     for keeper in _closure(inject).values():
         if type(keeper).__name__ == "BypassInjectionManager":  # not known to older hosts
             for key, (adapter, strength) in sorted(keeper.adapters.items()):
@@ -149,7 +149,7 @@ def _others(patcher: ModelPatcher, options: dict[str, Any]) -> Sketch:
 
 
 def _told(patches: Any) -> tuple[Any, ...]:
-    """What can be said of patches in dictionaries and lists; nothing of our own."""
+    """Names and plain settings of patches in dictionaries and lists; our own are left out."""
     if isinstance(patches, dict):
         pairs = sorted(((str(key), _told(patch)) for key, patch in patches.items()), key=itemgetter(0))
         return tuple(pair for pair in pairs if pair[1])
@@ -182,7 +182,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def _closure(function: Any) -> dict[str, Any]:
-    """What a function remembers from where it was made, by name."""
+    """Variables that a function holds from where it was made, by name."""
     if not inspect.isfunction(function):
         return {}
     names, cells = function.__code__.co_freevars, function.__closure__ or ()
@@ -190,7 +190,7 @@ def _closure(function: Any) -> dict[str, Any]:
 
 
 def _sample(sketcher: Sketcher, weights: Tensor) -> None:
-    """Points of a tensor; of one that is packed in a way of its own, what it is."""
+    """Points of a tensor; of a quantized one, which is packed in its own way, type and shape."""
     if type(weights.data) is Tensor:
         sketcher.sample(weights)
     else:

@@ -22,9 +22,10 @@ _LAYER_KIND = "forward_timestep_embed_patch"
 
 
 class TrainingPatch:
-    """Edits in training, after those a model clone has already; keeps nothing, since each step changes them.
+    """Edits that are being trained, after those that a model clone has already.
 
-    Row b of the batch takes row b of the hint features. `recompute` says what is remembered for backward.
+    It caches nothing, since each step changes them. Row b of the batch takes row b of the hint features.
+    `recompute` says what is remembered for backward.
     """
 
     def __init__(self, installed: SkipPatch, edits: Sequence[PreparedEdit], recompute: Recompute) -> None:
@@ -47,7 +48,7 @@ class TrainingPatch:
 def training_options(
     options: Mapping[str, Any], edits: Sequence[PreparedEdit], recompute: Recompute
 ) -> dict[str, Any]:
-    """Transformer_options of a MODEL with edits in training added to its own; `options` stay as they are."""
+    """A MODEL's transformer_options `options` with edits in training added; `options` stay as they are."""
     patches = dict(options.get("patches", {}))
     others = list(patches.get(OUTPUT_KIND, []))
     place = next((i for i, patch in enumerate(others) if isinstance(patch, SkipPatch)), len(others))
@@ -62,7 +63,7 @@ def training_options(
 
 
 def _run_layer(layer: Any, x: Tensor, emb: Any, context: Any, options: dict[str, Any], *rest: Any) -> Tensor:
-    """Have the host run one layer of a block, as it does without handlers."""
+    """Run one layer of a block as the host does without handlers."""
     patches = options["patches"]
     inner = {**options, "patches": {kind: patches[kind] for kind in patches if kind != _LAYER_KIND}}
     x = forward_timestep_embed([layer], x, emb, context, inner, *rest)
@@ -71,7 +72,7 @@ def _run_layer(layer: Any, x: Tensor, emb: Any, context: Any, options: dict[str,
 
 
 def hold_in_place(model: ModelPatcher) -> None:
-    """Give a MODEL of our own edits whose weights stay in place between forward and backward."""
+    """Put edits whose weights stay in place between forward and backward where a MODEL has ours."""
     patches = model.model_options["transformer_options"].get("patches", {}).get(OUTPUT_KIND, [])
     patches[:] = [_held(patch) if isinstance(patch, SkipPatch) else patch for patch in patches]
     held = skip_patch(model.model_options["transformer_options"])

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...scedit_core.hint import PIXELS_PER_LATENT
 from ...scedit_core.training import Trainer
 from ...scedit_core.training.dataset.examples import generator
 
@@ -48,4 +49,5 @@ def _to_rgb(latent: Tensor, latent_format: Any) -> np.ndarray:
         factors = (latent_format.latent_rgb_factors, latent_format.latent_rgb_factors_bias)
         previewer = latent_preview.Latent2RGBPreviewer(*factors)
     image = previewer.decode_latent_to_preview(latent)
-    return np.asarray(image.resize((8 * latent.shape[-1], 8 * latent.shape[-2])).convert("RGB"))
+    size = (PIXELS_PER_LATENT * latent.shape[-1], PIXELS_PER_LATENT * latent.shape[-2])
+    return np.asarray(image.resize(size).convert("RGB"))

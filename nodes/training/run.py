@@ -11,7 +11,7 @@ import comfy.model_management
 import folder_paths
 import torch
 
-from ...scedit_core import SCEditError, TunerSpec, build_tuners, save_checkpoint
+from ...scedit_core import CSCTunerSet, SCEditError, SCTunerSet, TunerSpec, build_tuners, save_checkpoint
 from ...scedit_core.training import Trainer, TrainingSet, describe, load_state, save_state, train
 from ...scedit_core.training.memory.estimate import estimate_memory, estimate_seconds
 from ...scedit_core.training.state import set_aside
@@ -51,7 +51,7 @@ def train_tuners(
     config = to_config(settings)
     state = state_path(settings["name"])
     starts = _starts(specs, begun, config.seed)
-    for tuners, hosted in zip(starts, begun, strict=False):
+    for tuners, hosted in zip(starts[: len(begun)], begun, strict=True):
         tuners.spec.check_fits(skip_layout(model), hosted.name)
     with differentiable(model, config.recompute) as base:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
@@ -67,7 +67,9 @@ def train_tuners(
     return Trained(hosted, loss_plot(trainer), trainer.step, view.shown())
 
 
-def _starts(specs: Sequence[TunerSpec], begun: Sequence[HostedTuners], seed: int) -> list[torch.nn.Module]:
+def _starts(
+    specs: Sequence[TunerSpec], begun: Sequence[HostedTuners], seed: int
+) -> list[SCTunerSet | CSCTunerSet]:
     """Fresh tuners drawn from the seed, or copies of those to go on with."""
     if begun and len(begun) != len(specs):
         raise SCEditError(
@@ -77,7 +79,7 @@ def _starts(specs: Sequence[TunerSpec], begun: Sequence[HostedTuners], seed: int
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tuners = [build_tuners(spec) for spec in [one.patcher.model.spec for one in begun] or specs]
-        for mine, hosted in zip(tuners, begun, strict=False):
+        for mine, hosted in zip(tuners[: len(begun)], begun, strict=True):
             mine.load_state_dict(
                 {key: value.clone() for key, value in hosted.patcher.model.state_dict().items()}
             )
@@ -130,7 +132,7 @@ class _Run:
             save_state(self.trainer, self._state)
 
     def _foresee(self, make_room: Callable[[int], int]) -> None:
-        """Tell how much memory and time the run will take. Raises SCEditError if the memory is not there."""
+        """Tell how much memory and time the run will take. Raises SCEditError if memory is short."""
         if self.trainer.step >= self.trainer.config.steps:
             return
         needed = estimate_memory(self.trainer)
@@ -143,11 +145,11 @@ class _Run:
 
     def _report(self, _trainer: Trainer) -> None:
         """Show how far it is. Raises what ComfyUI raises when the user cancels."""
-        comfy.model_management.throw_exception_if_processing_interrupted()  # the bar looks but now and then
+        comfy.model_management.throw_exception_if_processing_interrupted()  # the bar checks only now and then
         self._view.step()
 
     def _save(self, trainer: Trainer) -> None:
-        """Save what there is; a full disk is told, and does not throw away what was learnt."""
+        """Save the state and, when it is time, tuners. A full disk is reported and does not end the run."""
         try:
             save_state(trainer, self._state)
             if trainer.step and self._save_every and trainer.step % self._save_every == 0:

@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 import comfy.utils
+import numpy as np
 import torch
 from comfy_api.latest import ui
+from einops import rearrange
 
 from ...scedit_core.training import Trainer
 from ...scedit_core.training.plot import plot_losses
@@ -35,11 +37,11 @@ class TrainingView:
         self.begin()
 
     def begin(self) -> None:
-        """The next step is the first of this run: time is counted from here."""
+        """Count this run's steps and time from here."""
         self._first, self._began = self._trainer.step, time.monotonic()
 
     def note(self, line: str) -> None:
-        """Say what stays to be read beside the progress."""
+        """Show a line that stays above the progress, and log it."""
         if line not in self._said:
             self._said.append(line)
             _log.info("SCEdit: '%s' %s", self._name, line)
@@ -49,7 +51,7 @@ class TrainingView:
         """Show the step that was taken, and every now and then a preview beside the losses."""
         trainer = self._trainer
         if self._preview_every and trainer.step % self._preview_every == 0:
-            self._preview = torch.from_numpy(draw_preview(trainer).copy()).float()[None] / 255
+            self._preview = _to_image(draw_preview(trainer))
             show_pictures(self._pictures())
         say("\n".join([*self._said, self._progress()]))
         self._bar.update_absolute(trainer.step, trainer.config.steps)
@@ -88,11 +90,16 @@ class TrainingView:
 
 def loss_plot(trainer: Trainer) -> torch.Tensor:
     """The loss curve as an IMAGE (1, H, W, 3)."""
-    return torch.from_numpy(plot_losses(trainer.losses).copy()).float()[None] / 255
+    return _to_image(plot_losses(trainer.losses))
+
+
+def _to_image(pixels: np.ndarray) -> torch.Tensor:
+    """IMAGE (1, H, W, 3), 0..1, from uint8 (H, W, 3); copied, as Pillow's pixels may not be written to."""
+    return rearrange(torch.from_numpy(pixels.copy()), "h w c -> 1 h w c").float() / 255
 
 
 def minutes(seconds: float) -> str:
-    """A span of time as people say it."""
+    """A span of time in seconds, minutes or hours, such as '12 min'."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from ..hint import cover, to_hint
+from ..hint import cover, cycled, to_hint
 
 
 def to_photo(image: Tensor) -> Tensor:
@@ -14,7 +15,7 @@ def to_photo(image: Tensor) -> Tensor:
     Raises SCEditError for an empty batch and for other numbers of channels.
     """
     rgb = to_hint(image)
-    return rgb if image.shape[-1] < 4 else _over(rgb, image[..., 3:].movedim(-1, 1).float(), 1.0)
+    return rgb if image.shape[-1] < 4 else _over(rgb, _alpha(image), 1.0)
 
 
 def to_drawing(image: Tensor, transparent: Tensor | None = None) -> Tensor:
@@ -25,16 +26,21 @@ def to_drawing(image: Tensor, transparent: Tensor | None = None) -> Tensor:
     """
     rgb = to_hint(image)
     if transparent is not None:
-        rows = torch.arange(len(rgb), device=transparent.device) % len(transparent)
-        alpha = 1 - cover(transparent, *rgb.shape[-2:])[rows].to(rgb)
+        fitted = cover(transparent, *rgb.shape[-2:])
+        alpha = 1 - cycled(fitted, torch.arange(len(rgb), device=fitted.device)).to(rgb)
     elif image.shape[-1] == 4:
-        alpha = image[..., 3:].movedim(-1, 1).float()
+        alpha = _alpha(image)
     else:
         return rgb
     brightness = rgb.mean(1, keepdim=True)
     weight = alpha.sum((-2, -1), keepdim=True).clamp(min=1e-6)
     ink = (brightness * alpha).sum((-2, -1), keepdim=True) / weight
     return _over(rgb, alpha, (ink < 0.5).float())
+
+
+def _alpha(image: Tensor) -> Tensor:
+    """The fourth channel `(N, 1, H, W)`, 1 where a picture is opaque."""
+    return rearrange(image[..., 3:], "n h w c -> n c h w").float()
 
 
 def _over(rgb: Tensor, alpha: Tensor, paper: Tensor | float) -> Tensor:

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import SCEditError
 from .memory.recompute import MODES, Recompute
 
 Precision = Literal["fp32", "bf16"]
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+# least and most of each number, both included
+RANGES = {
+    "steps": (1, 10_000_000),
+    "batch_size": (1, 4096),
+    "accumulation": (1, 4096),
+    "learning_rate": (1e-9, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "clip_norm": (0.0, 1e6),
+    "min_snr_gamma": (0.0, 1e4),
+    "caption_dropout": (0.0, 1.0),
+    "ema_decay": (0.0, 0.999999),
+    "seed": (0, 2**64 - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -37,12 +53,12 @@ class TrainConfig:
     recompute: Recompute = "off"
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
+        for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if not math.isfinite(value) or not low <= value <= high:
                 advice = _ADVICE.get(name, "change it")
                 raise SCEditError(f"{name} must lie between {low:g} and {high:g}, got {value}; {advice}")
-        if self.precision not in ("fp32", "bf16"):
+        if self.precision not in PRECISIONS:
             raise SCEditError(f"precision is fp32 or bf16, got '{self.precision}'; choose one of them")
         if self.recompute not in MODES:
             raise SCEditError(
@@ -64,18 +80,6 @@ class TrainConfig:
 
 
 _FREE = ("steps", "learning_rate", "recompute")
-_RANGES = {
-    "steps": (1, 10_000_000),
-    "batch_size": (1, 4096),
-    "accumulation": (1, 4096),
-    "learning_rate": (1e-9, 1.0),
-    "weight_decay": (0.0, 1.0),
-    "clip_norm": (0.0, 1e6),
-    "min_snr_gamma": (0.0, 1e4),
-    "caption_dropout": (0.0, 1.0),
-    "ema_decay": (0.0, 0.999999),
-    "seed": (0, 2**64 - 1),
-}
 _ADVICE = {
     "learning_rate": "the paper trains at 5e-05, its released configs at 1e-04",
     "steps": "a style takes about 1500, a control 10000 and more",

@@ -39,6 +39,7 @@ class Trainer:
     ) -> None:
         _check(tuners, data, config)
         self.tuners = nn.ModuleList(tuners)
+        self._sets = tuple(tuners)  # the same, by their own types
         self.base = base
         self.data = data
         self.config = config
@@ -86,24 +87,13 @@ class Trainer:
 
     def edits(self, batch: Batch) -> list[PreparedEdit]:
         """The tuners as edits of the base model, with the hints of this batch encoded."""
-        weight = 1 / len(self.tuners)
-        hints = iter(batch.hints)
-        return [self._edit(tuners, hints, weight) for tuners in self.tuners]
+        weight, hints = 1 / len(self._sets), iter(batch.hints)
+        return [self._edit(tuners, hints, weight) for tuners in self._sets]
 
     def trained(self) -> list[SCTunerSet | CSCTunerSet]:
         """Tuners with the weights so far, on the CPU: averaged over the steps if the config says so."""
         averages = iter(self.averages)
-        return [self._copy(tuners, averages) for tuners in self.tuners]
-
-    @torch.no_grad()
-    def _copy(self, tuners: nn.Module, averages: Iterator[Tensor]) -> SCTunerSet | CSCTunerSet:
-        if not isinstance(tuners, (SCTunerSet, CSCTunerSet)):
-            raise TypeError(type(tuners))
-        weights = list(tuners.parameters())
-        copy = build_tuners(tuners.spec, dtype=weights[0].dtype, device=torch.device("cpu"))
-        for mine, trained in zip(copy.parameters(), weights, strict=True):
-            mine.copy_(next(averages, trained))
-        return copy
+        return [_copied(tuners, averages) for tuners in self._sets]
 
     def loss(self, number: int) -> Tensor:
         """Loss of batch 0, 1, ... of the run; the same each time it is asked for."""
@@ -122,11 +112,9 @@ class Trainer:
         self.scaler.scale(loss / self.config.accumulation).backward()
         return loss.detach()
 
-    def _edit(self, tuners: nn.Module, hints: Iterator[Tensor], weight: float) -> PreparedEdit:
-        if isinstance(tuners, SCTunerSet):
+    def _edit(self, tuners: SCTunerSet | CSCTunerSet, hints: Iterator[Tensor], weight: float) -> PreparedEdit:
+        if tuners.kind == "sc":
             return PreparedEdit(SkipEdit(tuners, weight), None, None)
-        if not isinstance(tuners, CSCTunerSet):
-            raise TypeError(type(tuners))
         hint = next(hints).to(self.base.device, torch.float32)
         return PreparedEdit(SkipEdit(tuners, weight, hint), self._encode(tuners.hint_encoder, hint), None)
 
@@ -145,13 +133,25 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         """Exponential moving average of the weights, quicker at the start, when they still move far."""
+        if not self.averages:
+            return
         decay = min(self.config.ema_decay, self.step / (self.step + 9))
-        for average, weights in zip(self.averages, self.parameters, strict=False):
+        for average, weights in zip(self.averages, self.parameters, strict=True):
             average.lerp_(weights.float(), 1 - decay)
 
 
+@torch.no_grad()
+def _copied(tuners: SCTunerSet | CSCTunerSet, averages: Iterator[Tensor]) -> SCTunerSet | CSCTunerSet:
+    """A copy on the CPU, with the averages of its weights where there are some."""
+    weights = list(tuners.parameters())
+    copy = build_tuners(tuners.spec, dtype=weights[0].dtype, device=torch.device("cpu"))
+    for mine, trained in zip(copy.parameters(), weights, strict=True):
+        mine.copy_(next(averages, trained))
+    return copy
+
+
 def _read(numbers: Sequence[Tensor]) -> list[float]:
-    """Numbers from the device, in one go: each asking waits until it has done all it was given."""
+    """Numbers from the device, all at once: every read waits until it has done its queued work."""
     return torch.stack([number.double() for number in numbers]).tolist()
 
 
@@ -160,7 +160,7 @@ def train(
 ) -> None:
     """Run to the end, with a report after every step and a save after every `save_every` steps (0: none).
 
-    Whatever ends the run, be it done, cancelled in `report` or broken, there is a save of its last good step.
+    However the run ends (done, cancelled in `report`, an error), its last good step is saved.
     """
     try:
         while trainer.step < trainer.config.steps:
@@ -179,7 +179,7 @@ def _check(tuners: Sequence[SCTunerSet | CSCTunerSet], data: TrainingSet, config
         raise SCEditError(
             "a tuner of the encoder cannot be trained here, only tuners of skips; start from another, or anew"
         )
-    controls = sum(isinstance(one, CSCTunerSet) for one in tuners)
+    controls = sum(one.kind == "csc" for one in tuners)
     hints = len(data.examples[0].hints)
     if hints != controls:
         raise SCEditError(

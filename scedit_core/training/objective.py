@@ -26,12 +26,12 @@ class BaseModel(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device on which it computes."""
         ...
 
     @property
     def dtype(self) -> torch.dtype:
-        """What it computes in."""
+        """Dtype in which it computes."""
         ...
 
     def noised(self, latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class BaseModel(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """What told models apart in training states of version 1, which are still taken up."""
+        """Hash of the model in training states of version 1, which can still be continued."""
         ...
 
 

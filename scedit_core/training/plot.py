@@ -41,7 +41,7 @@ def smoothed(losses: Sequence[float]) -> np.ndarray:
 
 
 def _bounds(values: np.ndarray, smooth: np.ndarray) -> tuple[float, float]:
-    """Range shown: all of the mean, and of the single losses all but the outliers."""
+    """Range shown: the whole running mean, and the single losses without outliers."""
     low = min(float(np.percentile(values, 1)), float(smooth.min()))
     high = max(float(np.percentile(values, 97)), float(smooth.max()))
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0

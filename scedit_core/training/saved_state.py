@@ -24,7 +24,7 @@ REMEDY = "start over, or train under another name"
 
 _KINDS = {"step": int, "config": dict, "scaler": dict}
 _FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
-# of a GradScaler, and from which value on each makes sense
+# entries of a GradScaler, and the least that each may be
 _SCALER = {
     "scale": 1e-30,
     "growth_factor": 1.0,
@@ -37,7 +37,7 @@ _MOST_SCALE = 1e30
 
 @dataclass(frozen=True, eq=False)
 class SavedState:
-    """What a state holds. `trains` is what it belongs to: hashes by what they are of, or version 1's text."""
+    """What a state holds. `trains` says what it was trained on: a hash each, or the one text of version 1."""
 
     name: str
     step: int
@@ -134,7 +134,7 @@ def _scaler(entries: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _config(entries: Mapping[str, Any], name: str) -> TrainConfig:
-    """The settings of a saved run; those that its version did not have are as they are by default."""
+    """The settings of a saved run, with the defaults for those that its version did not have."""
     unknown = entries.keys() - {field.name for field in fields(TrainConfig)}
     if unknown:
         raise _damaged(name, f"settings that this SCEdit does not know ({some(unknown)})")

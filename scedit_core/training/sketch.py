@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# What was rounded to bf16 and to fp16 differs by less: in which dtype a file is loaded is its host's choice.
+# Values rounded to bf16 and to fp16 differ by less; the host chooses in which dtype a file is loaded.
 _ROUNDING, _LEAST = 2**-7, 1e-6
 _GOLDEN = 0.6180339887498949  # its multiples modulo 1 are spread evenly, and in no step with rows or columns
 
@@ -47,7 +47,7 @@ class Sketcher:
             self._points.append(values.float())
 
     def sketch(self) -> Sketch:
-        """What was collected."""
+        """A sketch of all that was told and sampled."""
         devices = {points.device for points in self._points}
         moved = self._points if len(devices) == 1 else [points.cpu() for points in self._points]
         return Sketch(self._facts.hexdigest(), torch.cat(moved).cpu() if moved else torch.zeros(0))

@@ -59,7 +59,7 @@ def save_state(trainer: Trainer, path: Path) -> None:
 
 
 def load_state(trainer: Trainer, path: Path) -> None:
-    """Take up a saved run where it ended; the file is free again then.
+    """Continue a saved run where it ended; the file is not held open.
 
     SCEditError, with the trainer as it was, if it is another run's, damaged, locked, or no state that this
     version knows.
@@ -80,7 +80,7 @@ def load_state(trainer: Trainer, path: Path) -> None:
             average.copy_(tensors[f"averages.{i}"])
     moments = {"state": _moments(tensors, len(trainer.parameters))}
     trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | moments)
-    if saved.scaler:  # none if it was saved with a base model that needs none
+    if saved.scaler:  # empty if the base model needed none
         trainer.scaler.load_state_dict(dict(saved.scaler))
     trainer.step, trainer.losses = saved.step, tensors["losses"].tolist()
 
@@ -99,7 +99,7 @@ def set_aside(path: Path) -> Path:
 
 
 def _differences(trainer: Trainer, saved: SavedState) -> list[str]:
-    """In what the run is another than that of the state, but for its settings."""
+    """What differs between this run and the saved one, settings aside."""
     if isinstance(saved.trains, str):  # version 1: one text for all of it
         shapes = [tuple(weights.shape) for weights in trainer.parameters]
         same = saved.trains == f"{trainer.base.fingerprint()} {trainer.data.fingerprint()} {shapes}"
@@ -127,7 +127,7 @@ def _check_tensors(trainer: Trainer, saved: SavedState) -> None:
 
 
 def _moments(tensors: Mapping[str, Tensor], size: int) -> dict[int, dict[str, Tensor]]:
-    """AdamW's state by number of the weights, in memory of its own: the file is not to stay mapped."""
+    """AdamW's state by number of the weights, copied, so that the file does not stay mapped."""
     return {
         i: {name: tensors[f"adam.{i}.{name}"].clone() for name in MOMENTS}
         for i in range(size)

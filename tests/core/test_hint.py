@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from scedit_core import SCEditError, SkipLayout, TunerSpec, build_tuners, hint
-from scedit_core.hint import cover, to_hint, to_mask
+from scedit_core.hint import cover, cycled, scaled, to_hint, to_mask
 
 SIZES = [(64, 64), (64, 96), (96, 64), (8, 200), (200, 8), (65, 31)]
 
@@ -214,6 +214,17 @@ def test_hints_equal_the_authors_where_theirs_have_no_bars(golden, case):
     wanted = stored[f"{case['index']}.hint"]
     # the authors round to whole steps of 1/255, once per direction
     assert (cover(to_hint(image), *case["target_hw"]) - wanted).abs().max() < 1.5 / 255
+
+
+def test_what_is_fewer_than_the_rest_repeats():
+    x = noise(2, 3)
+    assert torch.equal(cycled(x, torch.tensor([0, 1, 2, 3, 7])), x[[0, 1, 0, 1, 1]])
+
+
+def test_a_picture_of_the_right_size_is_not_scaled_and_what_is_only_cropped_keeps_its_bits():
+    image = noise(1, 3, 40, 24)
+    assert scaled(image, (40, 24)) is image
+    assert torch.equal(cover(image, 24, 24), image[..., 8:32, :])
 
 
 @pytest.mark.parametrize("channels", [32, 320])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...hint import cover
+from ...hint import cover, cycled
 
 
 def masked_image(image: Tensor, mask: Tensor) -> Tensor:
@@ -13,6 +13,5 @@ def masked_image(image: Tensor, mask: Tensor) -> Tensor:
 
     The mask is fitted to the image like a hint to a latent; image k takes mask k mod M.
     """
-    fitted = cover(mask, *image.shape[-2:])
-    rows = fitted[torch.arange(image.shape[0]) % fitted.shape[0]]
-    return torch.where(rows > 0.5, torch.zeros_like(image), image)
+    masks = cycled(cover(mask, *image.shape[-2:]), torch.arange(len(image)))
+    return torch.where(masks > 0.5, torch.zeros_like(image), image)

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from ...errors import SCEditError
@@ -44,7 +45,7 @@ def border_mask(height: int, width: int, margins: Margins, feather: int = 0) -> 
     if feather > 0:
         rows = _ramp(height, feather, at_start=margins.top > 0, at_end=margins.bottom > 0)
         columns = _ramp(width, feather, at_start=margins.left > 0, at_end=margins.right > 0)
-        inside = torch.maximum(rows[:, None], columns[None, :])[None, None]
+        inside = rearrange(torch.maximum(rows[:, None], columns[None, :]), "h w -> 1 1 h w")
     return outpaint(inside, margins, fill=1.0)
 
 

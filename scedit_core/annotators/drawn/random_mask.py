@@ -18,7 +18,7 @@ from ..opencv import load_opencv
 
 _MOST_TRIES = 100
 _BENDS = 5  # a stroke has up to five straight pieces
-_SHORTEST, _THINNEST = 10, 5  # pixels that every piece of a stroke is longer and wider by
+_SHORTEST, _THINNEST = 10, 5  # pixels added to the length and width of every piece of a stroke
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from einops import repeat
 
 from ...errors import SCEditError
 from ..opencv import load_opencv
@@ -33,7 +34,7 @@ def sketch(image: np.ndarray, threshold: float = 0.3, lines: str = AUTO, *, thin
         raise SCEditError(f"threshold is above 0 and at most 1, got {threshold}; use 0.3")
     ink = _ink(_brightness(image), lines)
     marks = _outlined(_joined(ink, threshold))
-    return np.repeat((thinned(marks) if thin else marks)[..., None] * np.uint8(255), 3, axis=-1)
+    return repeat((thinned(marks) if thin else marks) * np.uint8(255), "h w -> h w 3")
 
 
 def _brightness(image: np.ndarray) -> np.ndarray:

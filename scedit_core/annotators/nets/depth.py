@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...hint import scaled
 from .libraries import load_library
 from .loading import fill_net
-from .sizing import Look, resize, to_net, to_pixels
+from .sizing import Look, to_net, to_pixels
 
 DEPTH_LOOK = Look(multiple=64, seen_bytes=2050, photo_bytes=20, most=1024)
 
@@ -33,4 +34,4 @@ def depth(photo: np.ndarray, net: Any, *, resolution: int = 0) -> np.ndarray:
     net.pretrained.activations.clear()  # the library keeps what its hooks saw until the next photo
     near = near - near.min()
     near = near / near.max().clamp(min=torch.finfo(near.dtype).tiny)  # a flat photo is all far, not NaN
-    return to_pixels(resize(near, (height, width)) * 255)
+    return to_pixels(scaled(near, (height, width)) * 255)

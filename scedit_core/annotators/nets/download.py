@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import secrets
 import shutil
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
 from ...errors import SCEditError, shown
+from ...files.durable import PART, beside, put_in_place
 from .weights import WeightFile
 
 T = TypeVar("T")
@@ -35,9 +35,9 @@ _BROKEN = (OSError, http.client.HTTPException)  # OSError has URLError, TimeoutE
 def download_weights(file: WeightFile, folder: Path, progress: Progress, *, patience: float = 30) -> Path:
     """Fetch a file into a folder and return its path; `patience` is how long a silence may last, in seconds.
 
-    What is not whole yet has `.part` behind its name and goes on from there the next time; while it is
-    written it has another name, so that processes that fetch the same file do not meet. It gets its own name
-    once its SHA-256 is that of the published file. Raises SCEditError where that does not come about.
+    An incomplete file is kept as `.part`, and the next download continues it. While it is written it has a
+    name of its own, so that processes that fetch the same file do not meet. It gets its final name once its
+    SHA-256 is that of the published file. Raises SCEditError if the download fails.
     """
     target = folder / file.name
     try:
@@ -49,7 +49,7 @@ def download_weights(file: WeightFile, folder: Path, progress: Progress, *, pati
             _put(part, target)
         finally:
             if part.exists():
-                part.replace(folder / f"{file.name}.part")
+                part.replace(_kept(file, folder))
     except _BROKEN as error:
         raise SCEditError(
             f"{file.name} could not be downloaded to {folder} ({shown(str(error)) or type(error).__name__}); "
@@ -58,14 +58,19 @@ def download_weights(file: WeightFile, folder: Path, progress: Progress, *, pati
     return target
 
 
+def _kept(file: WeightFile, folder: Path) -> Path:
+    """Where a part lies between two downloads."""
+    return folder / f"{file.name}{PART}"
+
+
 def _claimed(file: WeightFile, folder: Path) -> Path:
-    """Where this process alone writes; what an earlier download has left is there already."""
-    own = folder / f"{file.name}.{secrets.token_hex(4)}.part"
+    """A path that this process alone writes to; what an earlier download left is moved there."""
+    own = beside(folder / file.name, PART)
     old = time.time() - _LEFT_ALONE
-    killed = (part for part in folder.glob(f"{file.name}.*.part") if part.stat().st_mtime < old)
-    for left in (folder / f"{file.name}.part", *killed):
+    killed = (part for part in folder.glob(f"{file.name}.*{PART}") if part.stat().st_mtime < old)
+    for left in (_kept(file, folder), *killed):
         try:
-            left.rename(own)  # which of several processes only one can do
+            left.rename(own)  # of several processes, one succeeds
             break
         except (FileNotFoundError, PermissionError):
             continue
@@ -73,19 +78,17 @@ def _claimed(file: WeightFile, folder: Path) -> Path:
 
 
 def _put(part: Path, target: Path) -> None:
-    """Give a whole part its name, once it lies on the disk."""
-    with part.open("rb+") as written:
-        os.fsync(written.fileno())
+    """Give a part that is whole the name of the file."""
     try:
-        part.replace(target)
+        put_in_place(part, target)
     except PermissionError:  # on Windows, where another process has put it there and reads it
         if not target.is_file():
             raise
-        part.unlink()
+        part.unlink(missing_ok=True)
 
 
 def _fetch(file: WeightFile, part: Path, progress: Progress, patience: float) -> None:
-    """Bring the part up to the whole file, with as many new attempts as bring anything new."""
+    """Complete the part. An attempt that brought anything does not count as failed."""
     attempts = _ATTEMPTS
     while True:
         before = _size(part)
@@ -116,7 +119,7 @@ def _may_pass(error: Exception) -> bool:
 
 
 def _append(file: WeightFile, part: Path, progress: Progress, patience: float) -> bool:
-    """Ask for what the part lacks and write it behind; true if the answer was the rest of the file."""
+    """Download what the part lacks and append it; true if the answer was the rest of the file."""
     start, expected = _size(part), file.size or file.megabytes * 1_000_000
     request = urllib.request.Request(_url(file), headers={"Range": f"bytes={start}-"} if start else {})
     opener = urllib.request.build_opener()
@@ -164,7 +167,7 @@ def _copy(answer: BinaryIO, written: BinaryIO, total: int, progress: Progress) -
 
 
 class _Call(threading.Thread, Generic[T]):
-    """A call that may wait for the network, in a thread of its own, in which nobody has to wait for it."""
+    """A call that may wait for the network, in a thread of its own, so that the node can be cancelled."""
 
     def __init__(self, function: Callable[[], T]) -> None:
         super().__init__(daemon=True)
@@ -173,17 +176,17 @@ class _Call(threading.Thread, Generic[T]):
         self.error: Exception = http.client.HTTPException("the connection failed")
 
     def run(self) -> None:
-        """Make the call."""
+        """Make the call, and keep its result or its error."""
         try:
             self.results.append(self._function())
         except _BROKEN as error:
             self.error = error
-        except ValueError as error:  # of an address to which the server leads on
+        except ValueError as error:  # of an address that the server redirects to
             self.error = http.client.HTTPException(str(error))
 
 
 def _awaited(function: Callable[[], T], poll: Callable[[], None]) -> T:
-    """What a call returns, while `poll` is called again and again; if that raises, nobody waits any more."""
+    """What a call returns; `poll` is called again and again meanwhile, and ends the wait if it raises."""
     call = _Call(function)
     call.start()
     call.join(_POLL)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import nn
 
+from ...hint import scaled
 from ..opencv import load_opencv
 from .libraries import load_library
 from .loading import fill_net
-from .sizing import Look, resize, to_net, to_pixels
+from .sizing import Look, to_net, to_pixels
 
 HED_LOOK = Look(multiple=16, seen_bytes=850, photo_bytes=20)  # four halvings
 
@@ -35,5 +37,6 @@ def hed(
     maps = [side[0, 0].float().cpu().numpy() for side in sides]
     maps = [cv2.resize(side, size[::-1], interpolation=cv2.INTER_LINEAR) for side in maps]
     mean = torch.from_numpy(np.mean(np.stack(maps, axis=2), axis=2)).double()
-    edges = to_pixels(resize(mean.sigmoid()[None, None] * 255, (height, width)))
+    bright = rearrange(mean.sigmoid() * 255, "h w -> 1 1 h w")
+    edges = to_pixels(scaled(bright, (height, width)))
     return edges if white_on_black else 255 - edges

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from ...errors import SCEditError, shown
 
-# What importing a library raises that is missing, or that does not fit the numpy, timm or torch beside it.
+# Raised by importing a library that is missing, or does not fit the numpy, timm or torch beside it.
 _BROKEN = (AttributeError, ImportError, OSError, RuntimeError, TypeError, ValueError)
 
 

@@ -1,4 +1,4 @@
-"""Nets of other people's making, filled from their published weight files."""
+"""Nets of other authors, filled from their published weight files."""
 
 from __future__ import annotations
 

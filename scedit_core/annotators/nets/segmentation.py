@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
+from ...hint import scaled
 from .libraries import load_library
 from .loading import fill_net
-from .sizing import Look, resize, to_net
+from .sizing import Look, to_net
 
 SEGMENTATION_LOOK = Look(multiple=32, seen_bytes=1850, photo_bytes=85)
 
@@ -54,7 +56,7 @@ def segmentation(photo: np.ndarray, net: Any, *, resolution: int = 512) -> np.nd
     height, width = photo.shape[:2]
     size = SEGMENTATION_LOOK.size(height, width, resolution)
     pixels = to_net(photo, size, next(net.parameters()).device)
-    mean, std = (pixels.new_tensor(values)[None, :, None, None] for values in (_MEAN, _STD))
+    mean, std = (rearrange(pixels.new_tensor(values), "c -> 1 c 1 1") for values in (_MEAN, _STD))
     logits = net((pixels - mean) / std).logits  # (1, 150, h, w)
     return PALETTE[_likeliest(logits, (height, width)).cpu().numpy()]
 
@@ -64,7 +66,7 @@ def _likeliest(logits: Tensor, size: tuple[int, int]) -> Tensor:
     best = torch.full(size, -torch.inf, dtype=logits.dtype, device=logits.device)
     label = torch.zeros(size, dtype=torch.uint8, device=logits.device)
     for start in range(0, logits.shape[1], _AT_ONCE):
-        value, index = resize(logits[:, start : start + _AT_ONCE], size)[0].max(dim=0)
+        value, index = scaled(logits[:, start : start + _AT_ONCE], size)[0].max(dim=0)
         is_better = value > best
         best = torch.where(is_better, value, best)
         label = torch.where(is_better, (index + start).to(torch.uint8), label)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from ...errors import SCEditError
+from ...hint import scaled
 
 
 @dataclass(frozen=True)
@@ -46,25 +47,18 @@ class Look:
         return high * self.multiple, wide * self.multiple
 
     def memory(self, height: int, width: int, resolution: int = 0) -> int:
-        """Bytes that looking at such a photo takes at most, about."""
+        """About how many bytes looking at such a photo takes at most."""
         high, wide = self.size(height, width, resolution)
         return high * wide * self.seen_bytes + height * width * self.photo_bytes + self.fixed
 
 
 def to_net(photo: np.ndarray, size: tuple[int, int], device: torch.device) -> Tensor:
     """A photo, uint8 `(H, W, 3)`, as `(1, 3, *size)` with values 0 to 255."""
-    pixels = torch.from_numpy(np.ascontiguousarray(photo)).to(device).movedim(-1, 0)[None].float()
-    return resize(pixels, size)
-
-
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Scale `(N, C, H, W)` to size: every point stays where it is, and nothing is skipped on the way down."""
-    if image.shape[-2:] == size:
-        return image
-    return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
+    pixels = torch.from_numpy(np.ascontiguousarray(photo)).to(device)
+    return scaled(rearrange(pixels, "h w c -> 1 c h w").float(), size)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
     """`(1, C, H, W)` of values 0 to 255 as uint8 RGB `(H, W, 3)`, rounded down as in controlnet-aux."""
-    pixels = image[0].clamp(0, 255).to(torch.uint8).movedim(0, -1).cpu().numpy()
+    pixels = rearrange(image.clamp(0, 255).to(torch.uint8), "1 c h w -> h w c").cpu().numpy()
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -29,7 +29,7 @@ class WeightFile:
     elsewhere: str = ""
 
     def source(self) -> str:
-        """Where to get it by hand, for a sentence."""
+        """Where users can get it themselves, as part of a sentence."""
         sources = f"huggingface.co/{self.repo}" + (f" or {self.elsewhere}" if self.elsewhere else "")
         return f"'{self.path}' from {sources}"
 
@@ -103,7 +103,7 @@ def hub_cache() -> Path:
 
 
 def missing_weights(file: WeightFile, own: Sequence[Path]) -> SCEditError:
-    """What to say of a file that is nowhere and may not be downloaded."""
+    """The error for a file that is nowhere and may not be downloaded."""
     folders = " or ".join(map(str, own))
     return SCEditError(
         f"the weights {file.name} ({file.megabytes} MB) are not on this computer; switch 'download' on, or "

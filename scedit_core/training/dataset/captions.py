@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import SCEditError
-
-_SHOWN = 5
-
-
-def names(items: Sequence[str]) -> str:
-    """The first few of a list of names, for a message."""
-    more = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def read_caption(path: Path) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...errors import SCEditError
-from ...hint import cover
+from ...hint import PIXELS_PER_LATENT, cover
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ def _drawn(example: Example, draw: torch.Generator) -> list[Tensor]:
 
 
 def _fitted(hint: Tensor, latent: Tensor) -> Tensor:
-    height, width = (8 * side for side in latent.shape[-2:])
+    height, width = (PIXELS_PER_LATENT * side for side in latent.shape[-2:])
     return cover(hint, height, width)
 
 
@@ -155,7 +155,7 @@ def _check(examples: Sequence[Example], buckets: bool) -> None:
             )
     sizes = sorted({tuple(example.latent.shape[-2:]) for example in examples})
     if len(sizes) > 1 and not buckets:
-        shown = ", ".join(f"{8 * width} x {8 * height}" for height, width in sizes[:4])
+        shown = ", ".join(f"{PIXELS_PER_LATENT * w} x {PIXELS_PER_LATENT * h}" for h, w in sizes[:4])
         raise SCEditError(
             f"the pictures have {len(sizes)} different sizes ({shown}{', ...' if len(sizes) > 4 else ''}) "
             "and buckets are off; switch buckets on, or crop the pictures to one size"

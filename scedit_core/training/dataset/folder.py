@@ -16,10 +16,10 @@ from ...annotators.drawn.canny import canny
 from ...annotators.drawn.color import color
 from ...annotators.drawn.random_mask import random_mask
 from ...annotators.drawn.sketch import sketch
-from ...errors import SCEditError, shown
+from ...errors import SCEditError, listed, shown
 from ...files.names import existing_parts, leads_out
 from .buckets import Crop, bucket_size
-from .captions import names, read_caption, with_trigger
+from .captions import read_caption, with_trigger
 from .pictures import PICTURE_SUFFIXES, is_picture, load_picture, size_or_reason
 
 NO_HINT, READY_HINT = "none", "from folder"
@@ -84,7 +84,7 @@ class FolderSettings:
 
 @dataclass(frozen=True)
 class Triplet:
-    """Files of one stem."""
+    """A picture, with its caption and its ready hint where it has them."""
 
     picture: Path
     caption: Path | None
@@ -132,7 +132,7 @@ def scan(folder: Path, hint_folder: str | None = None) -> Folder:
     files, folders = _listing(folder)
     pictures = [file for file in files if is_picture(file)]
     if not pictures:
-        inside = f"; there may be some in its folders: {names(folders)}" if folders else ""
+        inside = f"; there may be some in its folders: {listed(folders)}" if folders else ""
         raise SCEditError(
             f"no pictures in '{folder.name}'{inside}; put {', '.join(PICTURE_SUFFIXES)} files there"
         )
@@ -155,7 +155,7 @@ def caption_texts(folder: Folder, settings: FolderSettings) -> list[str]:
     stand_in = settings.caption_when_missing
     if missing and not stand_in.strip():
         raise SCEditError(
-            f"{len(missing)} of {len(folder.triplets)} pictures have no caption ({names(missing)}); write a "
+            f"{len(missing)} of {len(folder.triplets)} pictures have no caption ({listed(missing)}); write a "
             ".txt file of the same name for each, or fill in caption_when_missing"
         )
     texts = (read_caption(t.caption) if t.caption else stand_in for t in folder.triplets)
@@ -180,7 +180,7 @@ def plan_crops(
             crops.append(Crop(found[0], settings.size(*found[0])))
         tick()
     if broken:
-        raise SCEditError(f"{len(broken)} files cannot be read: {names(broken)}; replace or remove them")
+        raise SCEditError(f"{len(broken)} files cannot be read: {listed(broken)}; replace or remove them")
     return crops
 
 
@@ -225,7 +225,7 @@ def describe_folder(
     }
     each = f", {settings.hint_variants} per picture" if settings.hint in ANNOTATORS else ""
     lines = [f"{len(files)} pictures", f"sizes: {', '.join(sizes)}", f"hints: {settings.hint}{each}"]
-    return "\n".join(lines + [f"{note} ({len(n)}): {names(n)}" for note, n in notes.items() if n])
+    return "\n".join(lines + [f"{note} ({len(n)}): {listed(n)}" for note, n in notes.items() if n])
 
 
 def _listing(folder: Path) -> tuple[list[Path], list[str]]:
@@ -244,7 +244,7 @@ def _stem(file: Path) -> str:
 
 
 def _hints(folder: Path, pictures: Sequence[Path]) -> dict[str, Path]:
-    """Ready hints by stem."""
+    """Ready hints by stem. Raises SCEditError if a picture has none, or two."""
     if not folder.is_dir():
         raise SCEditError(
             f"no folder '{folder.name}' beside the pictures; make it, with a hint of the same name per "
@@ -258,8 +258,8 @@ def _hints(folder: Path, pictures: Sequence[Path]) -> dict[str, Path]:
     missing = [picture.name for picture in pictures if _stem(picture) not in hints]
     if missing:
         raise SCEditError(
-            f"{len(missing)} of {len(pictures)} pictures have no hint in '{folder.name}' ({names(missing)}); "
-            "add a hint of the same name for each"
+            f"{len(missing)} of {len(pictures)} pictures have no hint in '{folder.name}' "
+            f"({listed(missing)}); add a hint of the same name for each"
         )
     return hints
 

@@ -13,7 +13,7 @@ from ...errors import SCEditError, shown
 from .buckets import Crop
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-# Not the name but the content says how Pillow reads a file, and some of its formats start other programs.
+# Pillow goes by the content of a file, not by its name, and some of its formats start other programs.
 _FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 # Pictures are held whole before they are cropped: in 4 bytes a pixel, those of WebP in 15.
 _MOST_PIXELS, _MOST_WEBP_PIXELS = 100_000_000, 50_000_000
@@ -35,7 +35,7 @@ _UNREADABLE = (*_BAD_EXIF, OSError, EOFError, zlib.error, Image.DecompressionBom
 
 
 def is_picture(file: Path) -> bool:
-    """Whether the name is that of a picture."""
+    """Whether a file's name ends as those of pictures do."""
     return file.suffix.lower() in PICTURE_SUFFIXES
 
 
@@ -93,7 +93,7 @@ def _opened(path: Path) -> Image.Image:
     """A picture whose header was read. ValueError for one that takes more memory or time than it may."""
     with path.open("rb") as file:
         start = file.read(30)
-    if start[:4] == b"RIFF":  # Pillow makes room for all of it as it opens it
+    if start[:4] == b"RIFF":  # Pillow allocates all of it on opening
         _check_size(*_webp_size(start), _MOST_WEBP_PIXELS)
     image = Image.open(path, formats=_FORMATS)
     if _is_jpeg(image):
@@ -133,7 +133,7 @@ def _webp_size(start: bytes) -> tuple[int, int]:
 
 
 def _load(image: Image.Image) -> None:
-    """Read the pixels."""
+    """Read the pixels, of a TIFF even if its EXIF is damaged."""
     try:
         image.load()
     except _BAD_EXIF:

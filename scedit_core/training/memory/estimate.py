@@ -7,6 +7,7 @@ import time
 import torch
 from torch import Tensor
 
+from ...hint import PIXELS_PER_LATENT
 from ..dataset.examples import Batch, generator
 from ..loop import Trainer
 from .recorded import Recorder
@@ -44,7 +45,7 @@ def estimate_seconds(trainer: Trainer) -> float:
 
 
 def _wait_for(tensor: Tensor) -> None:
-    """Until its device has done all that it was given: work is only queued there, and a number read waits."""
+    """Wait until the device has done all work that is queued there: reading a number waits for that."""
     tensor.detach().flatten()[0].item()
 
 
@@ -52,7 +53,8 @@ def _trial(trainer: Trainer, channels: int, height: int, width: int, part: int) 
     """Area, and bytes kept, of one picture at a part of the real height and width."""
     high, wide = (min(side, -(-side // (part * _GRAIN)) * _GRAIN) for side in (height, width))
     example = trainer.data.examples[0]
-    hints = tuple(torch.zeros(1, 3, 8 * high, 8 * wide) for _ in example.hints)
+    size = (PIXELS_PER_LATENT * high, PIXELS_PER_LATENT * wide)
+    hints = tuple(torch.zeros(1, 3, *size) for _ in example.hints)  # each in memory of its own, as in a batch
     batch = Batch(torch.zeros(1, channels, high, wide), (example.caption,), hints)
     recorder = Recorder((*trainer.parameters, *trainer.base.weights()))
     with recorder.recording():

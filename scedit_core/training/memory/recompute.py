@@ -1,10 +1,10 @@
 """Remembering less for backward and computing it again: the memory option of a training.
 
-A frozen decoder has to remember what its layers saw, and most of that is cheap to have again: norms,
+A frozen decoder has to remember what its layers saw, and most of that is cheap to compute again: norms,
 activations, narrow matrix products. What runs through `recomputed` remembers its inputs alone and, in mode
 "cheap", the results that took much work (see `COSTLY`). Loss and gradients stay the same bit for bit.
 
-A host has its output blocks' layers and the tuners run through it.
+A host runs the layers of its output blocks, and the tuners, through it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 # "off" remembers everything, "cheap" what is costly to compute again, "all" only what goes into a layer
 Recompute = Literal["off", "cheap", "all"]
 
-MODES: tuple[Recompute, ...] = ("off", "cheap", "all")
+MODES: tuple[Recompute, ...] = get_args(Recompute)
 
 # Multiply-adds per number of a result from which on it is remembered, not computed again. Remembers 3x3 convs
 # from 223 channels and attention from 1000 tokens on; not the linear layers, whose results are many and take
@@ -47,10 +47,9 @@ def recomputed(mode: Recompute, run: Callable[..., _Result], *inputs: Tensor) ->
 
 
 def layer_handler(mode: Recompute, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Handler of a kind of layer: has output blocks remember less and leaves the other blocks as they are.
+    """Handler of a kind of layer: those of output blocks remember less, those of other blocks run as before.
 
-    `call(layer, x, emb, context, options, *rest)` calls a layer as its host does, with all that follows from
-    it for `options`.
+    `call(layer, x, emb, context, options, *rest)` calls a layer as its host does, which changes `options`.
     """
 
     def handler(layer: Any, x: Tensor, emb: Any, context: Any, options: dict[str, Any], *rest: Any) -> Tensor:
@@ -73,7 +72,7 @@ def layer_handler(mode: Recompute, call: Callable[..., Tensor]) -> Callable[...,
 
 
 def _remember_costly() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    """What a checkpoint enters when it runs something for the first and for the second time."""
+    """The contexts in which a checkpoint runs something for the first and for the second time."""
     results: list[Any] = []
     return _Remember(results), _Recall(results)
 

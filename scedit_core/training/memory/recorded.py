@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Recorder(TorchDispatchMode):
-    """Bytes kept for backward, each storage once, weights left out, by the part that had them kept.
+    """Bytes kept for backward, without weights, each storage once, by the part of the network that has them.
 
-    What autograd saves is seen by its hooks; what `recomputed` keeps beside it, by outliving the forward.
-    `where()` names the part of the network that runs.
+    Hooks see what autograd saves; what `recomputed` keeps is what outlives the forward. `where()`
+    names the part that runs.
     """
 
     def __init__(self, weights: Iterable[Tensor], where: Callable[[], str] = lambda: "all") -> None:
@@ -29,16 +29,16 @@ class Recorder(TorchDispatchMode):
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Count what is kept of a forward inside."""
+        """Count what a forward in this context keeps."""
         with self, torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor):
             yield
 
     def saved(self) -> Counter[str]:
-        """Bytes by part that autograd's hooks saw."""
+        """Bytes that autograd saved, by part."""
         return _summed((storage.nbytes(), part) for storage, part in self._saved.values())
 
     def kept(self, result: Tensor) -> Counter[str]:
-        """Bytes by part that are there after the forward, autograd's and others', but for its `result`."""
+        """Bytes that are kept after the forward, autograd's and others', by part, without its `result`."""
         others = (
             (size, part)
             for key, (storage, size, part) in self._made.items()
@@ -56,7 +56,7 @@ class Recorder(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         given = {_storage(arg) for arg in args if isinstance(arg, Tensor)}
         for tensor in result if isinstance(result, (tuple, list)) else (result,):
-            # a view of what was there is nothing new
+            # a view of an input takes no memory
             if isinstance(tensor, Tensor) and _storage(tensor) not in given:
                 storage = tensor.untyped_storage()
                 self._made[storage._cdata] = (StorageWeakRef(storage), storage.nbytes(), self._where())
