@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OUTPUT_KIND = "output_block_patch"
 INPUT_KIND = "input_block_patch"
 STEP_KEY = "scedit_step"
+_untraced: Any = torch.compiler.disable  # for what decides in Python what depends on the step
 
 
 def install(model: ModelPatcher, conditions: Sequence[Condition], strength: float = 1.0) -> ModelPatcher:
@@ -109,7 +110,7 @@ class SkipPatch:
             return step
         return self.step(Call((height, width), skip.shape[0], skip.device, skip.dtype), options)
 
-    @torch.compiler.disable  # decides in Python what depends on the step
+    @_untraced
     def step(self, call: Call, options: Mapping[str, Any]) -> Step:
         """The edits that act in a call of the U-Net, ready for the latents it works on."""
         edits = tuple(self._prepare(index, call) for index in self._active(options))
