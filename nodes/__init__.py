@@ -4,7 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
 from .checks import checked
-from .compose import SCEditApplyConditions, SCEditComposeConditions, SCEditCondition
+from .compose import SCEditApplyConditions, SCEditApplyToPrompt, SCEditComposeConditions, SCEditCondition
 from .files.convert import SCEditConvertTuner
 from .files.folders import register_annotator_folder, register_tuner_folder
 from .files.info import SCEditTunerInfo
@@ -25,6 +25,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditCondition,
     SCEditComposeConditions,
     SCEditApplyConditions,
+    SCEditApplyToPrompt,
     *HINT_NODES,
     SCEditRandomMask,
     SCEditOutpaint,

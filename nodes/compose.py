@@ -1,4 +1,4 @@
-"""Nodes that combine several controls by weights (paper, Eq. 7)."""
+"""Nodes that combine several controls by weights (paper, Eq. 7), for a MODEL or for one prompt."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ..scedit_core import SCEditError
 from . import widgets
 from .patching.conditions import Condition
 from .patching.patch import install
+from .patching.prompts import apply_to_prompt
 from .sockets import CONDITION, CONTROL
 from .telling import note_misfit
 
@@ -98,6 +99,37 @@ class SCEditApplyConditions(io.ComfyNode):
     @classmethod
     def execute(cls, model: Any, conditions: tuple[Condition, ...], strength: float = 1.0) -> io.NodeOutput:
         return io.NodeOutput(install(model, conditions, strength))
+
+
+class SCEditApplyToPrompt(io.ComfyNode):
+    """Steers one prompt by one or several conditions; other prompts of the same run stay as they are."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            **widgets.about(cls, "Apply to Prompt", ""),
+            inputs=[
+                io.Conditioning.Input(
+                    "conditioning",
+                    tooltip="The prompt that is to be steered; it may have an area, a mask or ControlNets.",
+                ),
+                CONDITION.Input("conditions", tooltip="From 'Compose Conditions' or a single 'Condition'."),
+                widgets.strength(
+                    "strength", "Strength of all conditions together, times the weight of each."
+                ),
+            ],
+            outputs=[
+                io.Conditioning.Output(
+                    tooltip="The same prompt with the controls, for a sampler or what combines prompts."
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, conditioning: Any, conditions: tuple[Condition, ...], strength: float = 1.0
+    ) -> io.NodeOutput:
+        return io.NodeOutput(apply_to_prompt(conditioning, conditions, strength))
 
 
 def _normalized(bundle: tuple[Condition, ...]) -> tuple[Condition, ...]:

@@ -16,6 +16,10 @@ WORDS: Mapping[str, str] = {
     "SCEditCondition": "multi controlnet, control stack, 条件, 制御",
     "SCEditComposeConditions": "multi controlnet, combine controls, blend, 多条件组合",
     "SCEditApplyConditions": "controlnet, multi controlnet, apply controls, 应用条件, 制御",
+    "SCEditApplyToPrompt": (
+        "controlnet, apply controlnet, regional, conditioning, prompt, negative prompt, 提示词, 区域控制, "
+        "プロンプト"
+    ),
     "SCEditCanny": "canny edge, preprocessor, 线稿, 边缘检测, 線画, エッジ",
     "SCEditColor": "color palette, colour, preprocessor, 颜色, 色块, 色",
     "SCEditMaskedImage": "inpaint, cut out, mask, preprocessor, 局部重绘, 遮罩, マスク",

@@ -28,6 +28,7 @@ SHARED = {
     "files.hosted",
     "patching.conditions",
     "patching.patch",
+    "patching.prompts",
 }
 ROOMS = {"files", "hints", "patching", "training"}
 # What no file outside of a room may name, and the rooms that may: how the host has its U-Net patched.

@@ -6,7 +6,7 @@ ComfyUI calls the wrapper `make_ready` before it runs the U-Net, and a SkipPatch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OUTPUT_KIND = "output_block_patch"
 INPUT_KIND = "input_block_patch"
 STEP_KEY = "scedit_step"
+WRAPPER_KEY = "scedit"
 _untraced: Any = torch.compiler.disable  # for what decides in Python what depends on the step
 
 
@@ -42,7 +43,7 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
     if patch.edits:
         put(clone, OUTPUT_KIND, patch)
     if patch.edits and earlier is None:
-        clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "scedit", make_ready)
+        clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, WRAPPER_KEY, make_ready)
         _ensure_cleanup(clone)
     if patch.edits_encoder:
         put(clone, INPUT_KIND, EncoderPatch(patch))
@@ -74,24 +75,45 @@ class Step:
         return is_same and call.size == size
 
 
+@dataclass(eq=False)
+class Kept:
+    """What a run keeps: edits made ready, the latents of rows, and the noise level that was read last."""
+
+    prepared: dict[tuple[Any, ...], PreparedEdit] = field(default_factory=dict)
+    rows: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
+    sigma: tuple[Tensor, float] | None = None
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self.prepared.clear()
+        self.rows.clear()
+        self.sigma = None
+
+
 class SkipPatch:
     """All SCEdit edits of one model clone: an `output_block_patch` object, immutable but for its cache.
 
-    Clones of a MODEL share patch objects, and several threads may call one (a device each), so the cache of
-    encoded hints is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling
-    run.
+    Clones of a MODEL share patch objects, and several threads may call one (a device each), so what is kept
+    is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling run.
     """
 
-    def __init__(self, edits: Sequence[SkipEdit] = (), patchers: Sequence[ModelPatcher] = ()) -> None:
+    def __init__(
+        self,
+        edits: Sequence[SkipEdit] = (),
+        patchers: Sequence[ModelPatcher] = (),
+        kept: Kept | None = None,
+    ) -> None:
         self.edits = tuple(edits)
         self.patchers = tuple(patchers)
-        self._prepared: dict[tuple[Any, ...], PreparedEdit] = {}
-        self._rows: dict[tuple[Any, ...], Tensor] = {}
-        self._sigma: tuple[Tensor, float] | None = None
+        self._kept = kept or Kept()
 
     def extended(self, edit: SkipEdit, patcher: ModelPatcher) -> SkipPatch:
         """A new patch with one more edit."""
         return SkipPatch((*self.edits, edit), (*self.patchers, patcher))
+
+    def followed_by(self, other: SkipPatch) -> SkipPatch:
+        """The edits of both, for calls of one run: what is kept of these is used again."""
+        return SkipPatch((*self.edits, *other.edits), (*self.patchers, *other.patchers), self._kept)
 
     def __call__(
         self, h: Tensor, skip: Tensor | None, transformer_options: dict[str, Any]
@@ -113,7 +135,7 @@ class SkipPatch:
     @_untraced
     def step(self, call: Call, options: Mapping[str, Any]) -> Step:
         """The edits that act in a call of the U-Net, ready for the latents it works on."""
-        edits = tuple(self._prepare(index, call) for index in self._active(options))
+        edits = tuple(self._prepare(edit, call) for edit in self._active(options))
         return Step(edits, self._latents(call, options), call)
 
     @property
@@ -131,39 +153,36 @@ class SkipPatch:
 
     def cleanup(self) -> None:
         """Called by ComfyUI when a sampling run ends, whether it succeeded or not."""
-        self._prepared.clear()
-        self._rows.clear()
-        self._sigma = None
+        self._kept.clear()
 
-    def _active(self, options: Mapping[str, Any]) -> list[int]:
-        """Indices of the edits that act at this step's noise level."""
+    def _active(self, options: Mapping[str, Any]) -> Sequence[SkipEdit]:
+        """The edits that act at this step's noise level."""
         if all(edit.is_always_on for edit in self.edits):
-            return list(range(len(self.edits)))
+            return self.edits
         sigma = self._noise_level(options["sigmas"])
-        return [index for index, edit in enumerate(self.edits) if edit.acts_at(sigma)]
+        return [edit for edit in self.edits if edit.acts_at(sigma)]
 
     def _noise_level(self, sigmas: Tensor) -> float:
         """This step's noise level, read from the device once however often the step calls the U-Net."""
-        seen = self._sigma
+        seen = self._kept.sigma
         if seen is None or seen[0] is not sigmas:
-            seen = self._sigma = (sigmas, float(sigmas.max()))
+            seen = self._kept.sigma = (sigmas, float(sigmas.max()))
         return seen[1]
 
-    def _prepare(self, index: int, call: Call) -> PreparedEdit:
-        key = (index, call.size, call.device, call.dtype)
-        if key not in self._prepared:
-            like = torch.empty(0, device=call.device, dtype=call.dtype)
-            self._prepared[key] = prepare_edit(self.edits[index], *call.size, like)
-        return self._prepared[key]
+    def _prepare(self, edit: SkipEdit, call: Call) -> PreparedEdit:
+        kept, key = self._kept.prepared, (edit, call.size, call.device, call.dtype)
+        if key not in kept:
+            kept[key] = prepare_edit(edit, *call.size, torch.empty(0, device=call.device, dtype=call.dtype))
+        return kept[key]
 
     def _latents(self, call: Call, options: Mapping[str, Any]) -> Tensor | None:
         """Number of the latent in each row, on the device; None where one hint and mask serve all."""
         if all(_is_single(edit.hint) and _is_single(edit.mask) for edit in self.edits):
             return None
-        key = (call.device, *latents_of_rows(call.rows, options))
-        if key not in self._rows:
-            self._rows[key] = torch.tensor(key[1:], device=call.device)
-        return self._rows[key]
+        kept, key = self._kept.rows, (call.device, *latents_of_rows(call.rows, options))
+        if key not in kept:
+            kept[key] = torch.tensor(key[1:], device=call.device)
+        return kept[key]
 
 
 class EncoderPatch:

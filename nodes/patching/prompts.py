@@ -1,0 +1,122 @@
+"""Controls that belong to a prompt: their edits act on its part of a batch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from comfy.controlnet import ControlBase
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ...scedit_core import SCEditError
+from .conditions import Condition
+from .patch import OUTPUT_KIND, WRAPPER_KEY, SkipPatch, make_ready, skip_patch
+
+Conditioning = list[Any]  # entries [tensor, dictionary]
+
+
+class PromptControl(ControlBase):
+    """A link in the chain that ComfyUI keeps with a prompt and asks for ControlNets' residuals.
+
+    It has none. When it is asked, which is before each call of the model for its prompt, it adds its edits to
+    the options of that call, after those that the MODEL has. Conds with and without it, or with another one,
+    are not computed in one batch.
+    """
+
+    def __init__(self, conditions: Sequence[Condition], strength: float) -> None:
+        super().__init__()
+        self._conditions = tuple(conditions)
+        self._weight = strength
+        self._patch = SkipPatch()
+        self._joined: tuple[SkipPatch | None, SkipPatch] | None = None
+
+    def pre_run(self, model: Any, percent_to_timestep_function: Any) -> None:
+        """Called when sampling starts: edits are made for the model and its noise levels as they are now.
+
+        Raises SCEditError if a control was made for another base model.
+        """
+        super().pre_run(model, percent_to_timestep_function)
+        self._patch, self._joined = SkipPatch(), None
+        for condition in self._conditions:
+            edit = condition.edit_of(model.current_patcher, self._weight)
+            if not edit.is_silent:
+                self._patch = self._patch.extended(edit, condition.hosted.patcher)
+
+    def get_control(
+        self, x_noisy: Tensor, t: Tensor, cond: Any, batched_number: int, transformer_options: dict[str, Any]
+    ) -> Any:
+        """Residuals of the links before, and our edits among `transformer_options`."""
+        residuals = None
+        if self.previous_controlnet is not None:
+            residuals = self.previous_controlnet.get_control(
+                x_noisy, t, cond, batched_number, transformer_options
+            )
+        if self._patch.edits:
+            self._add_to(transformer_options)
+        return residuals
+
+    def get_models(self) -> list[Any]:
+        """Weights that ComfyUI has to load with the model."""
+        return [*super().get_models(), *dict.fromkeys(one.hosted.patcher for one in self._conditions)]
+
+    def cleanup(self) -> None:
+        """Called when the sampling run ends."""
+        super().cleanup()
+        self._patch.cleanup()
+        self._patch, self._joined = SkipPatch(), None
+
+    def copy(self) -> PromptControl:
+        """The same controls, which other links can be put before."""
+        copied = PromptControl(self._conditions, self._weight)
+        self.copy_to(copied)
+        return copied
+
+    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> Any:
+        """Refuse several devices, of which each would need weights of its own."""
+        raise SCEditError(
+            f"a control of a prompt works on one device, and this graph also samples on {load_device}; apply "
+            "it to the model, or sample on one device"
+        )
+
+    def _add_to(self, options: dict[str, Any]) -> None:
+        """Put our edits after those of the MODEL. No dictionary or list that others hold is changed."""
+        patches, wrappers = options.get("patches", {}), options.get("wrappers", {})
+        installed = skip_patch(options)
+        others = [patch for patch in patches.get(OUTPUT_KIND, []) if patch is not installed]
+        place = len(others) if installed is None else patches[OUTPUT_KIND].index(installed)
+        joined = self._joined_to(installed)
+        options["patches"] = {**patches, OUTPUT_KIND: [*others[:place], joined, *others[place:]]}
+        apply = wrappers.get(WrappersMP.APPLY_MODEL, {})
+        if WRAPPER_KEY not in apply:
+            apply = {**apply, WRAPPER_KEY: [make_ready]}
+            options["wrappers"] = {**wrappers, WrappersMP.APPLY_MODEL: apply}
+
+    def _joined_to(self, installed: SkipPatch | None) -> SkipPatch:
+        """One patch of both, the same in each step: what it has encoded is kept for the run."""
+        if self._joined is None or self._joined[0] is not installed:
+            self._joined = installed, self._patch if installed is None else installed.followed_by(self._patch)
+        return self._joined[1]
+
+
+def apply_to_prompt(
+    conditioning: Conditioning, conditions: Sequence[Condition], strength: float
+) -> Conditioning:
+    """A CONDITIONING with these controls added to each of its entries, after what they have already.
+
+    Without effect (no strength, weights of 0, black masks) it is handed back itself.
+    """
+    conditions = [one for one in conditions if strength * one.weight and (one.mask is None or one.mask.any())]
+    if not conditions:
+        return conditioning
+    controls: dict[Any, PromptControl] = {}  # one for all entries with the same links: they stay in one batch
+    scoped = []
+    for embedding, facts in conditioning:
+        earlier = facts.get("control")
+        if earlier not in controls:
+            controls[earlier] = PromptControl(conditions, strength)
+            controls[earlier].set_previous_controlnet(earlier)
+        uncond = {"control_apply_to_uncond": facts.get("control_apply_to_uncond", False)}
+        scoped.append([embedding, {**facts, "control": controls[earlier], **uncond}])
+    return scoped

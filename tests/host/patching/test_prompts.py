@@ -1,0 +1,178 @@
+"""Controls of a prompt: they steer their prompt alone, in whatever company, and leave nothing behind."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import comfy.sample
+import pytest
+import torch
+from host_tools import picture, run, sample, tiny_model
+from test_neighbours import small_controlnet
+
+import nodes as comfy_nodes
+
+Prompt = list[Any]
+
+
+def prompt(seed: int) -> Prompt:
+    """A CONDITIONING of a small model."""
+    return [[torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(seed)), {}]]
+
+
+class Seen(NamedTuple):
+    """What a model made of two prompts in each step, and the picture that came of it."""
+
+    positive: list[torch.Tensor]
+    negative: list[torch.Tensor]
+    picture: torch.Tensor
+
+
+def see(model: Any, positive: Prompt, negative: Prompt, batch: int = 1) -> Seen:
+    """Sample with two prompts."""
+    seen = Seen([], [], torch.empty(0))
+    watched = model.clone()
+
+    def watch(told: dict[str, Any]) -> torch.Tensor:
+        seen.positive.append(told["cond_denoised"].clone())
+        seen.negative.append(told["uncond_denoised"].clone())
+        return told["denoised"]
+
+    watched.set_model_sampler_post_cfg_function(watch)
+    noise = torch.randn(batch, 4, 16, 16, generator=torch.Generator().manual_seed(7))
+    with torch.inference_mode():
+        made = comfy.sample.sample(
+            watched, noise, 3, 4.0, "euler", "normal", positive, negative, noise * 0,
+            disable_pbar=True, seed=1,
+        )  # fmt: skip
+    return seen._replace(picture=made)
+
+
+@pytest.fixture
+def scope(nodes, control):
+    """Gives a prompt a control that follows a picture."""
+
+    def apply(conditioning: Prompt, seed: int = 5, strength: float = 1.0, **how: Any) -> Prompt:
+        condition = run(nodes["SCEditCondition"], control=control, image=picture(seed=seed), **how)
+        return run(
+            nodes["SCEditApplyToPrompt"], conditioning=conditioning, conditions=condition, strength=strength
+        )
+
+    return apply
+
+
+@pytest.fixture
+def controlled(nodes, model, control):
+    """The model with the control that `scope` gives to a prompt."""
+    return run(nodes["SCEditApplyCSCTuner"], model=model, control=control, image=picture(seed=5))
+
+
+def test_a_prompt_is_steered_as_by_the_model_and_another_one_is_the_plain_models(model, controlled, scope):
+    scoped, whole, plain = (
+        see(model, scope(prompt(1)), prompt(2)),
+        see(controlled, prompt(1), prompt(2)),
+        see(model, prompt(1), prompt(2)),
+    )
+    torch.testing.assert_close(scoped.positive[0], whole.positive[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scoped.negative[0], plain.negative[0], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(scoped.positive[0], plain.positive[0], atol=1e-3)
+
+
+def test_the_same_control_on_both_prompts_is_the_models_bit_for_bit(model, controlled, nodes, control):
+    condition = run(nodes["SCEditCondition"], control=control, image=picture(seed=5))
+    whole = see(controlled, prompt(1), prompt(2))
+
+    def steered(conditioning: Prompt) -> Prompt:
+        return run(nodes["SCEditApplyToPrompt"], conditioning=conditioning, conditions=condition)
+
+    entries = steered([*prompt(1), *prompt(2)])
+    assert torch.equal(see(model, entries[:1], entries[1:]).picture, whole.picture)
+    # two nodes are two links: the prompts are computed apart, where the model's control has them together
+    apart = see(model, steered(prompt(1)), steered(prompt(2)))
+    torch.testing.assert_close(apart.positive[0], whole.positive[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(apart.negative[0], whole.negative[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "how", [{"strength": 0.0}, {"weight": 0.0}, {"mask": torch.zeros(1, 8, 8)}], ids=list
+)
+def test_a_control_without_effect_leaves_the_picture_bit_for_bit(model, scope, how):
+    plain = see(model, prompt(1), prompt(2)).picture
+    assert torch.equal(see(model, scope(prompt(1), **how), prompt(2)).picture, plain)
+
+
+def test_two_prompts_with_controls_of_their_own_each_follow_theirs(model, scope):
+    one, other = scope(prompt(1), seed=5), scope(prompt(2), seed=6)
+    both = see(model, one, other)
+    torch.testing.assert_close(both.positive[0], see(model, one, prompt(3)).positive[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        both.negative[0], see(model, prompt(3), other).negative[0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_controls_add_up_with_those_of_the_model_and_of_earlier_nodes(nodes, model, control, scope):
+    def on_model(base: Any, seed: int) -> Any:
+        return run(nodes["SCEditApplyCSCTuner"], model=base, control=control, image=picture(seed=seed))
+
+    whole = see(on_model(on_model(model, 5), 6), prompt(1), prompt(2)).positive[0]
+    for mixed in (
+        see(on_model(model, 5), scope(prompt(1), seed=6), prompt(2)),
+        see(model, scope(scope(prompt(1), seed=5), seed=6), prompt(2)),
+    ):
+        torch.testing.assert_close(mixed.positive[0], whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_controlnet_on_the_same_prompt_acts_too(model, controlled, scope, ours_first):
+    net, apply = small_controlnet(), comfy_nodes.ControlNetApplyAdvanced().apply_controlnet
+
+    def with_net(conditioning: Prompt) -> Prompt:
+        return apply(conditioning, prompt(2), net, picture(seed=8), 1.0, 0.0, 1.0)[0]
+
+    scoped = with_net(scope(prompt(1))) if ours_first else scope(with_net(prompt(1)))
+    torch.testing.assert_close(
+        see(model, scoped, prompt(2)).positive[0],
+        see(controlled, with_net(prompt(1)), prompt(2)).positive[0],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_areas_and_timestep_ranges_of_prompts_stay_theirs(model, scope):
+    late = [[embedding, {**facts, "start_percent": 0.9}] for embedding, facts in scope(prompt(1))]
+    early = [[embedding, {**facts, "end_percent": 0.9}] for embedding, facts in prompt(3)]
+    mixed, plain = see(model, [*late, *early], prompt(2)), see(model, prompt(3), prompt(2))
+    torch.testing.assert_close(mixed.positive[0], plain.positive[0], rtol=1e-4, atol=1e-5)
+    half = [[embedding, {**facts, "area": (16, 8, 0, 0)}] for embedding, facts in scope(prompt(1))]
+    assert see(model, [*half, *prompt(3)], prompt(2)).picture.isfinite().all()
+
+
+def test_what_a_run_encodes_is_encoded_once_and_gone_at_its_end(model, control, scope):
+    calls = []
+    handle = control.patcher.model.hint_encoder.register_forward_hook(lambda *_: calls.append(1))
+    scoped = scope(prompt(1))
+    see(model, scoped, prompt(2))
+    handle.remove()
+    assert len(calls) == 1
+    link = scoped[0][1]["control"]
+    assert link._joined is None
+    assert link._patch.edits == ()
+
+
+def test_the_model_is_not_changed_and_the_weights_are_loaded_by_the_host(model, control, scope):
+    before = sample(model)
+    scoped = scope(prompt(1))
+    assert control.patcher in scoped[0][1]["control"].get_models()
+    first, second = (see(model, scoped, prompt(2)).picture for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(sample(model), before)
+
+
+def test_a_control_for_another_model_is_told_when_sampling_starts(pack, scope):
+    with pytest.raises(pack.scedit_core.SCEditError, match=r"was made for .* but this model is"):
+        see(tiny_model("sd15_12skip"), scope(prompt(1)), prompt(2))
+
+
+def test_a_second_device_is_refused_in_a_sentence(pack, scope):
+    with pytest.raises(pack.scedit_core.SCEditError, match=r"works on one device, .* apply it to the model"):
+        scope(prompt(1))[0][1]["control"].deepclone_multigpu(torch.device("cuda", 1))
