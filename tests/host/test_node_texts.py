@@ -60,6 +60,6 @@ def test_the_translations_have_the_inputs_of_the_schema(nodes, node):
 
 def test_english_texts_are_those_of_the_nodes(nodes):
     said = {text for node in nodes.values() for text in texts_of(node)}
-    # the name that ComfyUI gives an unnamed output; and of a socket, for which the page takes a name in the
+    # the names that ComfyUI gives unnamed outputs; and of a socket, for which the page takes a name in the
     # schema before any translation
-    assert set(leaves(locale("en"))) - said == {"MODEL", "hint image"}
+    assert set(leaves(locale("en"))) - said == {"MODEL", "CONDITIONING", "hint image"}

@@ -50,3 +50,18 @@ def test_a_drawing_gives_its_outline_through_the_canny_control(studio, painted):
     free = studio.paint(graphs.Painting(caption))
     outline = measure.edges(drawing)
     assert measure.edge_f1(picture, outline) > max(0.5, 1.7 * measure.edge_f1(free, outline))
+
+
+@pytest.mark.parametrize("prompts", [("positive",), ("positive", "negative")], ids="+".join)
+def test_a_control_on_prompts_alone_is_followed_as_one_on_the_model(studio, server, gallery, prompts):
+    scene = gallery.scenes[0]
+    control = graphs.Control("canny_control", gallery.source(scene), "canny")
+    graph = graphs.graph(graphs.Painting(scene.caption, (control,)))
+    graph["sampler"]["inputs"]["model"] = graph.pop("apply")["inputs"]["model"]
+    for prompt in prompts:
+        inputs = {"conditioning": [prompt, 0], "conditions": ["compose", 0], "strength": 1.0}
+        graph[f"scoped_{prompt}"] = {"class_type": "SCEditApplyToPrompt", "inputs": inputs}
+        graph["sampler"]["inputs"][prompt] = [f"scoped_{prompt}", 0]
+    wanted = measure.edges(scene.picture)
+    followed = measure.edge_f1(pixels(server, server.execute(graph)), wanted)
+    assert followed > max(0.5, 2 * measure.edge_f1(gallery.paint(scene), wanted))
