@@ -181,9 +181,8 @@ def _check_keys(
     expected: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], detected: DetectedFormat
 ) -> None:
     """Compare with the tuners these sizes make: every tensor there, none left over, each of its shape."""
-    partial = {
-        re.sub(r"(down|mid|up)\.(weight|bias)$", "down.weight", key) for key in state_dict if "tuners." in key
-    }
+    # of each tuner that has anything, `down` and all that goes with it
+    partial = {f"{key.rsplit('.', 2)[0]}.down.weight" for key in state_dict if "tuners." in key}
     missing = sorted((expected.keys() | partial) - state_dict.keys())
     if missing:
         names = [detected.in_file(key) for key in missing]

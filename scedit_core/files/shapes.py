@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from ..errors import SCEditError
@@ -137,8 +136,9 @@ def _features(dense: Mapping[int, tuple[int, ...]], blocks: int, width: int) -> 
 
 def _indexed(shapes: Mapping[str, tuple[int, ...]], name: str, ndim: int) -> dict[int, tuple[int, ...]]:
     """Shapes by the index that stands for * in a name."""
-    pattern = re.escape(name).replace(r"\*", r"(\d+)")
-    found = {int(m[1]): shape for key, shape in shapes.items() if (m := re.fullmatch(pattern, key))}
+    before, after = name.split("*")
+    parts = {key: key[len(before) : -len(after)] for key in shapes if key.startswith(before)}
+    found = {int(i): shapes[key] for key, i in parts.items() if key.endswith(after) and i.isdecimal()}
     for index, shape in found.items():
         if len(shape) != ndim or 0 in shape:
             raise SCEditError(
