@@ -2,6 +2,7 @@
 import { app } from "../../../scripts/app.js";
 
 const COLORS = { SCEDIT_TUNER: "#e0a458", SCEDIT_CONTROL: "#4fb6a8", SCEDIT_CONDITION: "#b48ae0" };
+const FOLD = "scedit_fold"; // name of the button
 const OPENED = "scedit_advanced"; // property of a node whose advanced inputs are shown
 const WORDS = {
     en: ["Show advanced inputs", "Hide advanced inputs"],
@@ -55,20 +56,29 @@ function words(isOpen) {
     return isOpen ? hide : show;
 }
 
-/** Hide advanced widgets or show them; those that a link leads to stay. Nodes 2.0 folds them by itself. */
+/** Hide advanced widgets or show them; those that a link leads to stay. Nodes 2.0 folds by itself what is not hidden. */
 function fold(node, button) {
-    const isOpen = Boolean(node.properties[OPENED]);
+    const isOpen = Boolean(node.properties[OPENED]) || Boolean(LiteGraph.vueNodesMode);
     for (const widget of node.widgets) {
         const isLinked = node.inputs?.some((input) => input.widget?.name === widget.name && input.link != null);
         if (widget.options?.advanced) widget.hidden = !isOpen && !isLinked;
     }
-    button.label = words(isOpen);
+    button.label = words(Boolean(node.properties[OPENED]));
     node.setDirtyCanvas(true, true);
+}
+
+/** Fold all nodes anew when the renderer was changed; the page knows of it a moment after its setting. */
+function foldAll() {
+    for (const graph of [app.graph, ...(app.graph.subgraphs?.values() ?? [])])
+        for (const node of graph.nodes) {
+            const button = isOurs(node) && node.widgets?.find((widget) => widget.name === FOLD);
+            if (button) fold(node, button);
+        }
 }
 
 function addFold(node) {
     if (!node.widgets?.some((widget) => widget.options?.advanced)) return;
-    const button = node.addWidget("button", "scedit_fold", null, () => {
+    const button = node.addWidget("button", FOLD, null, () => {
         node.properties[OPENED] = !node.properties[OPENED];
         const before = node.computeSize()[1];
         fold(node, button);
@@ -87,7 +97,10 @@ function addFold(node) {
 
 app.registerExtension({
     name: "SCEdit.Look",
-    setup: paintSockets,
+    setup() {
+        paintSockets();
+        app.ui.settings.addEventListener("Comfy.VueNodes.Enabled.change", () => setTimeout(foldAll, 100));
+    },
     nodeCreated(node) {
         if (!isOurs(node)) return;
         addFold(node);
