@@ -15,6 +15,8 @@ from .errors import SCEditError
 from .hint import PIXELS_PER_LATENT, cover, cycled
 from .tuner import SCTunerSet
 
+Area = tuple[int, int, int, int]  # top, left, height and width of a part of a latent
+
 
 @dataclass(frozen=True, eq=False)
 class SkipEdit:
@@ -22,7 +24,8 @@ class SkipEdit:
 
     `hint` `(N, 3, H, W)`, values 0..1, is what a CSCTunerSet sees and is None for an SCTunerSet. `mask` `(M,
     1, H, W)` is 1 where the edit acts. Latent k of a batch takes hint k mod N and mask k mod M. The edit acts
-    while `sigma_end <= sigma <= sigma_start`.
+    while `sigma_end <= sigma <= sigma_start`. Where a part of the picture is computed by itself, an edit that
+    `is_whole` sees its part of hint and mask; others have them for that part alone.
     """
 
     tuners: SCTunerSet | CSCTunerSet
@@ -31,6 +34,7 @@ class SkipEdit:
     mask: Tensor | None = None
     sigma_start: float = math.inf
     sigma_end: float = 0.0
+    is_whole: bool = True
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.strength):
@@ -72,22 +76,32 @@ class PreparedEdit:
     strength: Tensor | None = None
 
 
-def prepare_edit(edit: SkipEdit, height: int, width: int, like: Tensor) -> PreparedEdit:
+def prepare_edit(
+    edit: SkipEdit, height: int, width: int, like: Tensor, area: Area | None = None
+) -> PreparedEdit:
     """Encode the hint for a latent of height x width, on the device and in the dtype of `like`.
 
-    The costly part of a control; once per sampling run is enough, since nothing here depends on the step.
+    Hint and mask cover the whole latent; with an `area` only their part of it is kept. The costly part of a
+    control; once per sampling run is enough, since nothing here depends on the step.
     """
     features, size = None, (height * PIXELS_PER_LATENT, width * PIXELS_PER_LATENT)
     if edit.tuners.kind == "csc" and edit.hint is not None:
-        hints = cover(edit.hint, *size)
+        hints = _part(cover(edit.hint, *size), area)
         # one by one: the first convs run at full image size, and a batch of frames would not fit
         encoded = [edit.tuners.hint_encoder(hint[None].to(like.device, like.dtype)) for hint in hints]
         features = tuple(torch.cat(per_block) for per_block in zip(*encoded, strict=True))
     mask = None
     if edit.mask is not None:
-        mask = cover(edit.mask, *size).to(like.device, like.dtype)
+        mask = _part(cover(edit.mask, *size), area).to(like.device, like.dtype)
     exact = torch.float64 if like.dtype == torch.float64 else torch.float32
     return PreparedEdit(edit, features, mask, torch.tensor(edit.strength, dtype=exact, device="cpu"))
+
+
+def _part(image: Tensor, area: Area | None) -> Tensor:
+    if area is None:
+        return image
+    top, left, height, width = (PIXELS_PER_LATENT * side for side in area)
+    return image[..., top : top + height, left : left + width]
 
 
 def edit_skip(

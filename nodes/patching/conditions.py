@@ -27,7 +27,7 @@ class Condition:
     end_percent: float = 1.0
     mask: Tensor | None = None
 
-    def edit_of(self, model: ModelPatcher, strength: float) -> SkipEdit:
+    def edit_of(self, model: ModelPatcher, strength: float, *, is_whole: bool = True) -> SkipEdit:
         """The edit that it is on a MODEL. Raises SCEditError if its tuners were made for another one."""
         tuners = self.hosted.patcher.model
         tuners.spec.check_fits(skip_layout(model), self.hosted.name)
@@ -39,6 +39,7 @@ class Condition:
             mask=None if self.mask is None else to_mask(self.mask),
             sigma_start=sigma_start,
             sigma_end=sigma_end,
+            is_whole=is_whole,
         )
 
 

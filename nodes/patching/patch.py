@@ -6,15 +6,17 @@ ComfyUI calls the wrapper `make_ready` before it runs the U-Net, and a SkipPatch
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor
 
-from ...scedit_core import PreparedEdit, SCEditError, SkipEdit, edit_encoder, edit_skip, prepare_edit
+from ...scedit_core import PreparedEdit, SkipEdit, edit_encoder, edit_skip, prepare_edit
+from ...scedit_core.edit import Area
 from .conditions import Condition, skip_layout
+from .rows import areas_of_chunks, latents_of_rows, publish_areas, side_by_side
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -44,6 +46,7 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
         put(clone, OUTPUT_KIND, patch)
     if patch.edits and earlier is None:
         clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, WRAPPER_KEY, make_ready)
+        clone.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, WRAPPER_KEY, publish_areas)
         _ensure_cleanup(clone)
     if patch.edits_encoder:
         put(clone, INPUT_KIND, EncoderPatch(patch))
@@ -135,8 +138,10 @@ class SkipPatch:
     @_untraced
     def step(self, call: Call, options: Mapping[str, Any]) -> Step:
         """The edits that act in a call of the U-Net, ready for the latents it works on."""
-        edits = tuple(self._prepare(edit, call) for edit in self._active(options))
-        return Step(edits, self._latents(call, options), call)
+        active, areas = self._active(options), areas_of_chunks(options)
+        if areas is not None:
+            return Step(tuple(self._over_areas(edit, call, areas, options) for edit in active), None, call)
+        return Step(tuple(self._prepare(edit, call) for edit in active), self._latents(call, options), call)
 
     @property
     def edits_encoder(self) -> bool:
@@ -169,20 +174,42 @@ class SkipPatch:
             seen = self._kept.sigma = (sigmas, float(sigmas.max()))
         return seen[1]
 
-    def _prepare(self, edit: SkipEdit, call: Call) -> PreparedEdit:
-        kept, key = self._kept.prepared, (edit, call.size, call.device, call.dtype)
+    def _prepare(self, edit: SkipEdit, call: Call, area: Area | None = None) -> PreparedEdit:
+        """The edit for latents of the call's size, or for this area of them."""
+        kept, key = self._kept.prepared, (edit, call.size, call.device, call.dtype, area)
         if key not in kept:
-            kept[key] = prepare_edit(edit, *call.size, torch.empty(0, device=call.device, dtype=call.dtype))
+            like = torch.empty(0, device=call.device, dtype=call.dtype)
+            kept[key] = prepare_edit(edit, *call.size, like, area)
         return kept[key]
+
+    def _over_areas(
+        self, edit: SkipEdit, call: Call, areas: tuple[tuple[int, int], Sequence[Area]], options: Any
+    ) -> PreparedEdit:
+        """The edit for chunks that each cover an area of the latent."""
+        size = areas[0]
+        latents = [0] * call.rows if self._is_one_for_all() else latents_of_rows(call.rows, options)
+        key = (edit, call, size, *areas[1], *latents)
+        if key not in self._kept.prepared:
+            whole = replace(call, size=size)
+            parts = [
+                self._prepare(edit, whole, area) if edit.is_whole else self._prepare(edit, call)
+                for area in areas[1]
+            ]
+            self._kept.prepared[key] = side_by_side(parts, latents)
+        return self._kept.prepared[key]
 
     def _latents(self, call: Call, options: Mapping[str, Any]) -> Tensor | None:
         """Number of the latent in each row, on the device; None where one hint and mask serve all."""
-        if all(_is_single(edit.hint) and _is_single(edit.mask) for edit in self.edits):
+        if self._is_one_for_all():
             return None
         kept, key = self._kept.rows, (call.device, *latents_of_rows(call.rows, options))
         if key not in kept:
             kept[key] = torch.tensor(key[1:], device=call.device)
         return kept[key]
+
+    def _is_one_for_all(self) -> bool:
+        images = (image for edit in self.edits for image in (edit.hint, edit.mask))
+        return all(image is None or image.shape[0] == 1 for image in images)
 
 
 class EncoderPatch:
@@ -241,35 +268,6 @@ def put(model: ModelPatcher, kind: str, patch: SkipPatch | EncoderPatch) -> None
         patches[place] = patch
 
 
-def latents_of_rows(rows: int, options: Mapping[str, Any]) -> list[int]:
-    """Number of the latent in each row: the batch is chunks (cond, uncond, ...) times latents.
-
-    Raises SCEditError if a context window does not say what each row is.
-    """
-    chunks = len(options.get("cond_or_uncond", ())) or 1
-    latents = _window(options)
-    if latents is None:
-        return [*range(rows // chunks)] * chunks
-    if len(latents) * chunks != rows:
-        raise SCEditError(
-            f"a context window names {len(latents)} latents, but {rows // chunks} are computed together, so "
-            "nobody knows which hint or mask belongs to which; give one hint and one mask for all, or remove "
-            "what changes the window"
-        )
-    return [*latents] * chunks
-
-
-def _window(options: Mapping[str, Any]) -> Sequence[int] | None:
-    """Which latents of the batch are sampled now, if context windows split it (ComfyUI, AnimateDiff)."""
-    window = options.get("context_window")
-    if window is None:
-        return (options.get("ad_params") or {}).get("sub_idxs")
-    if getattr(window, "dim", 0) != 0:  # it splits another dimension than the batch
-        return None
-    anchor = getattr(window, "causal_anchor_index", None)  # a latent before the window, computed with it
-    return [*([] if anchor is None or anchor < 0 else [anchor]), *window.index_list]
-
-
 def _ensure_cleanup(model: ModelPatcher) -> None:
     """Have SkipPatch.cleanup() called where the host does not do so by itself, as ComfyUI 0.16."""
     if not hasattr(model, "model_patches_call_function"):
@@ -280,7 +278,3 @@ def _clean_up_patches(model: ModelPatcher) -> None:
     patch = skip_patch(model.model_options["transformer_options"])
     if patch is not None:
         patch.cleanup()
-
-
-def _is_single(images: Tensor | None) -> bool:
-    return images is None or images.shape[0] == 1

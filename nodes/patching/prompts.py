@@ -40,7 +40,8 @@ class PromptControl(ControlBase):
         super().pre_run(model, percent_to_timestep_function)
         self._patch, self._joined = SkipPatch(), None
         for condition in self._conditions:
-            edit = condition.edit_of(model.current_patcher, self._weight)
+            # with an area the hint is the prompt's own, and covers that
+            edit = condition.edit_of(model.current_patcher, self._weight, is_whole=False)
             if not edit.is_silent:
                 self._patch = self._patch.extended(edit, condition.hosted.patcher)
 
