@@ -68,12 +68,6 @@ class PromptControl(ControlBase):
         self._patch.cleanup()
         self._patch, self._joined = SkipPatch(), None
 
-    def copy(self) -> PromptControl:
-        """The same controls, which other links can be put before."""
-        copied = PromptControl(self._conditions, self._weight)
-        self.copy_to(copied)
-        return copied
-
     def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> Any:
         """Refuse several devices, of which each would need weights of its own."""
         raise SCEditError(

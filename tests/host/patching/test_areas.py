@@ -9,12 +9,27 @@ import torch
 from host_tools import picture, run
 from test_prompts import prompt, scope, see  # noqa: F401 - a fixture
 
+import nodes as comfy_nodes
+
 LEFT, RIGHT = (16, 8, 0, 0), (16, 8, 0, 8)  # height, width, top and left, of a latent of 16 x 16
 
 
 def within(area: tuple[int, ...], seed: int) -> list[Any]:
-    """A CONDITIONING for a part of the picture."""
-    return [[embedding, {"area": area, "strength": 1.0}] for embedding, _ in prompt(seed)]
+    """A CONDITIONING for a part of the picture, by the host's node, which counts in pixels."""
+    height, width, top, left = (8 * side for side in area)
+    return comfy_nodes.ConditioningSetArea().append(prompt(seed), width, height, left, top, 1.0)[0]
+
+
+def by_percentage(seed: int) -> list[Any]:
+    """The right half, in parts of the picture."""
+    return comfy_nodes.ConditioningSetAreaPercentage().append(prompt(seed), 0.5, 1.0, 0.5, 0.0, 1.0)[0]
+
+
+def by_mask_bounds(seed: int) -> list[Any]:
+    """The right half, as what a mask encloses."""
+    mask = torch.zeros(1, 128, 128)
+    mask[..., 64:] = 1.0
+    return comfy_nodes.ConditioningSetMask().append(prompt(seed), mask, "mask bounds", 1.0)[0]
 
 
 @pytest.fixture
@@ -43,6 +58,14 @@ def test_two_areas_side_by_side_each_follow_their_half(steered):
     torch.testing.assert_close(mixed[..., :8], left[..., :8], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(mixed[..., 8:], right[..., 8:], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(mixed[..., 8:], left[..., 8:], atol=1e-3)
+
+
+@pytest.mark.parametrize("set_area", [by_percentage, by_mask_bounds], ids=lambda f: f.__name__)
+def test_areas_by_percentage_and_by_the_bounds_of_a_mask_see_their_part(steered, set_area):
+    one, other = picture(seed=1), picture(seed=2)
+    both = [*within(LEFT, 1), *set_area(2)]
+    mixed, whole = (see(steered(image), both, prompt(3)) for image in (halves(one, other), other))
+    torch.testing.assert_close(mixed.positive[0][..., 8:], whole.positive[0][..., 8:], rtol=1e-4, atol=1e-5)
 
 
 def test_an_area_sees_its_part_of_the_hint_as_a_picture_of_that_size_does(steered, nodes, model, control):

@@ -139,12 +139,17 @@ def test_a_controlnet_on_the_same_prompt_acts_too(model, controlled, scope, ours
 
 
 def test_areas_and_timestep_ranges_of_prompts_stay_theirs(model, scope):
-    late = [[embedding, {**facts, "start_percent": 0.9}] for embedding, facts in scope(prompt(1))]
-    early = [[embedding, {**facts, "end_percent": 0.9}] for embedding, facts in prompt(3)]
-    mixed, plain = see(model, [*late, *early], prompt(2)), see(model, prompt(3), prompt(2))
+    within, combine = comfy_nodes.ConditioningSetTimestepRange(), comfy_nodes.ConditioningCombine()
+    late = within.set_range(scope(prompt(1)), 0.9, 1.0)[0]
+    early = within.set_range(prompt(3), 0.0, 0.9)[0]
+    both = combine.combine(late, early)[0]
+    mixed, plain = see(model, both, prompt(2)), see(model, prompt(3), prompt(2))
     torch.testing.assert_close(mixed.positive[0], plain.positive[0], rtol=1e-4, atol=1e-5)
-    half = [[embedding, {**facts, "area": (16, 8, 0, 0)}] for embedding, facts in scope(prompt(1))]
-    assert see(model, [*half, *prompt(3)], prompt(2)).picture.isfinite().all()
+    half = comfy_nodes.ConditioningSetArea().append(scope(prompt(1)), 64, 128, 0, 0, 1.0)[0]
+    mixed = see(model, combine.combine(half, prompt(3))[0], prompt(2))
+    # the other half is the other prompt's alone
+    torch.testing.assert_close(mixed.positive[0][..., 8:], plain.positive[0][..., 8:], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(mixed.positive[0][..., :8], plain.positive[0][..., :8], atol=1e-3)
 
 
 def test_what_a_run_encodes_is_encoded_once_and_gone_at_its_end(model, control, scope):
