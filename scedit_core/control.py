@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import SCEditError
 from .spec import STEM_STRIDES, HintSpec, TunerSpec
-from .tuner import LayerOptions, conv, make_tuners, start_at_zero
+from .tuner import LayerOptions, SCTuner, conv, make_tuners, start_at_zero
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -109,3 +110,27 @@ class CSCTunerSet(nn.Module):
     def delta(self, block: int, skip: Tensor, hint: Tensor) -> Tensor:
         """`hint + T(skip + hint)` for a tuned block, before strength (Eq. 7); `hint` broadcasts."""
         return hint + self.tuners[str(block)](skip + hint)
+
+    def folded(self, features: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+        """The hint features of all blocks, each as `steered` takes it; None for a block without a tuner."""
+        return tuple(
+            self._tuner(block).folded(feature) if block in self.spec.channels else None
+            for block, feature in enumerate(features)
+        )
+
+    def steered(self, block: int, skip: Tensor, folded: Tensor) -> Tensor:
+        """What `delta` gives, by what a hint was folded to: two matrices and one activation on the skip."""
+        return self._tuner(block).steered(skip, folded)
+
+    def numbers_of_hint(self, height: int, width: int) -> int:
+        """How many numbers the folded features of one hint are, for a latent of height x width."""
+        hint, total = self.spec.hint, 0
+        for block in reversed(range(len(hint.features) if hint else 0)):
+            stride = hint.strides[block] if hint else 1
+            height, width = -(-height // stride), -(-width // stride)
+            if block in self.spec.channels:
+                total += self._tuner(block).folded_channels * height * width
+        return total
+
+    def _tuner(self, block: int) -> SCTuner:
+        return cast("SCTuner", self.tuners[str(block)])

@@ -15,8 +15,54 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+def channels_mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plus: Tensor | None) -> Tensor:
+    """`W x + b` on the channels of every pixel of `(B, C, H, W)`, or `W x + plus`, which is like the result.
+
+    The channels stay where they are: moving them last and back, as a linear layer asks for, takes a skip of
+    64 x 64 half as long again.
+    """
+    if weight.requires_grad and torch.is_grad_enabled():
+        # in training one matrix for all rows of the batch: backward would make a gradient of each
+        mixed = F.linear(x.movedim(1, -1), weight, None if plus is not None else bias).movedim(-1, 1)
+        return mixed if plus is None else mixed + plus
+    pixels = x.flatten(2)
+    each = weight.expand(len(x), -1, -1)
+    added = plus.flatten(2) if plus is not None else None if bias is None else bias[:, None]
+    mixed = torch.bmm(each, pixels) if added is None else torch.baddbmm(added, each, pixels)
+    return mixed.unflatten(2, x.shape[2:])
+
+
+class Layers:
+    """Layers of tuners: PyTorch's, but that a linear one works on channels of `(B, C, H, W)`."""
+
+    class Linear(nn.Linear):
+        """A linear layer over channels."""
+
+        def forward(self, input: Tensor, plus: Tensor | None = None) -> Tensor:
+            """`W x + b`, or `W x + plus`; see `channels_mixed`."""
+            return channels_mixed(input, self.weight, self.bias, plus)
+
+    Conv2d = nn.Conv2d
+
+
+class Unset:
+    """The same layers, their weights not set when they are made, because a file brings them at once."""
+
+    class Linear(Layers.Linear):
+        """A linear layer over channels."""
+
+        def reset_parameters(self) -> None:
+            """Leave the weights as they are."""
+
+    class Conv2d(nn.Conv2d):
+        """A convolution."""
+
+        def reset_parameters(self) -> None:
+            """Leave the weights as they are."""
+
+
 class LayerOptions(TypedDict, total=False):
-    """Who makes layers (torch.nn, or a host's casting ones), where and in what: a host's business."""
+    """Who makes layers (`Layers`, or a host's casting ones like them), where and in what dtype."""
 
     operations: Any
     device: torch.device | None
@@ -28,11 +74,11 @@ def linear(
     after: int,
     *,
     has_bias: bool = True,
-    operations: Any = nn,
+    operations: Any = Layers,
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> nn.Linear:
-    """A linear layer over the channels of `(..., C)`."""
+    """A linear layer over the channels of `(B, C, H, W)`."""
     return operations.Linear(before, after, bias=has_bias, device=device, dtype=dtype)
 
 
@@ -42,7 +88,7 @@ def conv(
     kernel: int,
     *,
     stride: int = 1,
-    operations: Any = nn,
+    operations: Any = Layers,
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> nn.Conv2d:
@@ -50,22 +96,6 @@ def conv(
     return operations.Conv2d(
         before, after, kernel, stride=stride, padding=kernel // 2, device=device, dtype=dtype
     )
-
-
-class Unset:
-    """Layers of torch whose weights are not set when they are made, because a file brings them at once."""
-
-    class Linear(nn.Linear):
-        """A linear layer."""
-
-        def reset_parameters(self) -> None:
-            """Leave the weights as they are."""
-
-    class Conv2d(nn.Conv2d):
-        """A convolution."""
-
-        def reset_parameters(self) -> None:
-            """Leave the weights as they are."""
 
 
 def start_at_zero(layer: nn.Module) -> None:
@@ -83,6 +113,7 @@ class SCTuner(nn.Module):
 
     def __init__(self, channels: int, rank: int, **layers: Unpack[LayerOptions]) -> None:
         super().__init__()
+        self.folded_channels = self._folded_channels(channels, rank)
         self.down = self._layer(channels, rank, layers)
         self.up = self._layer(rank, channels, layers)
         start_at_zero(self.up)
@@ -90,11 +121,31 @@ class SCTuner(nn.Module):
     def _layer(self, before: int, after: int, layers: LayerOptions) -> nn.Module:
         return linear(before, after, **layers)
 
+    def _folded_channels(self, channels: int, rank: int) -> int:
+        return rank + channels
+
     def forward(self, x: Tensor) -> Tensor:
         """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
-        x = x.movedim(1, -1)  # (B, H, W, C)
+        return self.up(self._between(self.down(x)))
+
+    def folded(self, hint: Tensor) -> Tensor:
+        """What a hint feature `(N, C, H, W)` comes to at both ends, `(N, r + C, H, W)`, for `steered`.
+
+        No step changes it: `down(x + hint) = W x + down(hint)`, and `hint + b` is what `up` begins with.
+        """
+        low = self.down(hint)
+        bias = self.up(low.new_zeros(1, low.shape[1], 1, 1))
+        return torch.cat([low, hint + bias], dim=1)
+
+    def steered(self, x: Tensor, folded: Tensor) -> Tensor:
+        """`hint + T(x + hint)` for one skip `(B, C, H, W)` and a hint that was `folded` (Eq. 7)."""
+        width = x.shape[1]
+        low, high = folded.split((folded.shape[1] - width, width), dim=1)
+        return self.up(self._between(self.down(x, low)), high)
+
+    def _between(self, inner: Tensor) -> Tensor:
         # GELU with erf, not its tanh approximation: published weights were trained with it
-        return self.up(F.gelu(self.down(x))).movedim(-1, 1)
+        return F.gelu(inner)
 
 
 class ConvSCTuner(SCTuner):
@@ -103,9 +154,16 @@ class ConvSCTuner(SCTuner):
     def _layer(self, before: int, after: int, layers: LayerOptions) -> nn.Module:
         return conv(before, after, 3, **layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
-        return self.up(F.gelu(self.down(x)))
+    def _folded_channels(self, channels: int, rank: int) -> int:
+        return channels
+
+    def folded(self, hint: Tensor) -> Tensor:
+        """The hint feature as it is: that of a conv would be another at another size."""
+        return hint
+
+    def steered(self, x: Tensor, folded: Tensor) -> Tensor:
+        """`hint + T(x + hint)` for one skip `(B, C, H, W)` (Eq. 7)."""
+        return folded + self(x + folded)
 
 
 class LoRASCTuner(SCTuner):
@@ -114,9 +172,8 @@ class LoRASCTuner(SCTuner):
     def _layer(self, before: int, after: int, layers: LayerOptions) -> nn.Module:
         return linear(before, after, has_bias=False, **layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
-        return self.up(self.down(x.movedim(1, -1))).movedim(-1, 1)
+    def _between(self, inner: Tensor) -> Tensor:
+        return inner
 
 
 class MLPSCTuner(SCTuner):
@@ -126,10 +183,8 @@ class MLPSCTuner(SCTuner):
         super().__init__(channels, rank, **layers)
         self.mid = self._layer(rank, rank, layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Delta for one skip `(B, C, H, W)`, before strength; same shape, device and dtype."""
-        x = x.movedim(1, -1)  # (B, H, W, C)
-        return self.up(F.gelu(self.mid(F.gelu(self.down(x))))).movedim(-1, 1)
+    def _between(self, inner: Tensor) -> Tensor:
+        return F.gelu(self.mid(F.gelu(inner)))
 
 
 _TUNER_OF_OP: dict[TunerOp, type[SCTuner]] = {

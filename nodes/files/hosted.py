@@ -16,11 +16,28 @@ from torch import Tensor
 
 from ...scedit_core import Checkpoint, CSCTunerSet, SCTunerSet, TunerSpec, fill_tuners, read_tuners
 from ...scedit_core.files.stamps import Stamp
+from ...scedit_core.tuner import channels_mixed
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 _FILE_KIND = "scedit_mapped_file"
+
+
+class CastingLayers:
+    """Layers of tuners whose weights ComfyUI brings to the device and the dtype of what they are used on."""
+
+    class Linear(comfy.ops.manual_cast.Linear):
+        """A linear layer over channels of `(B, C, H, W)`."""
+
+        def forward_comfy_cast_weights(self, input: Tensor, plus: Tensor | None = None) -> Tensor:
+            """`W x + b`, or `W x + plus`; see `channels_mixed`."""
+            weight, bias, stream = comfy.ops.cast_bias_weight(self, input, offloadable=True)
+            mixed = channels_mixed(input, weight, bias, plus)
+            comfy.ops.uncast_bias_weight(self, weight, bias, stream)
+            return mixed
+
+    Conv2d = comfy.ops.manual_cast.Conv2d
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +59,7 @@ def host_tuners(
 
     The weights are taken over: those of a memory-mapped file stay there until ComfyUI loads them.
     """
-    return _host(name, fill_tuners(spec, state_dict, operations=comfy.ops.manual_cast), metadata)
+    return _host(name, fill_tuners(spec, state_dict, operations=CastingLayers), metadata)
 
 
 def read_hosted(name: str, path: Path) -> tuple[Checkpoint, HostedTuners]:
@@ -51,7 +68,7 @@ def read_hosted(name: str, path: Path) -> tuple[Checkpoint, HostedTuners]:
     The weights stay in the file, unless ComfyUI was started with --disable-mmap: then they are copied.
     """
     mapped = not comfy.cli_args.args.disable_mmap
-    checkpoint, tuners = read_tuners(path, comfy.ops.manual_cast, mapped=mapped)
+    checkpoint, tuners = read_tuners(path, CastingLayers, mapped=mapped)
     hosted = _host(name, tuners, checkpoint.metadata)
     if mapped:
         hosted.patcher.set_model_patch(_MappedFile(Stamp.of(checkpoint.path)), _FILE_KIND)
@@ -85,7 +102,7 @@ def in_place(patcher: ModelPatcher) -> ModelPatcher:
         return patcher
     with torch.inference_mode(False):  # what is made in inference mode cannot be differentiated through
         state_dict = {key: value.to("cpu", copy=True) for key, value in patcher.model.state_dict().items()}
-        tuners = fill_tuners(patcher.model.spec, state_dict, operations=comfy.ops.manual_cast)
+        tuners = fill_tuners(patcher.model.spec, state_dict, operations=CastingLayers)
     tuners.requires_grad_(False)
     return comfy.model_patcher.ModelPatcher(tuners, patcher.load_device, patcher.offload_device)
 

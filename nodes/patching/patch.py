@@ -5,18 +5,19 @@ ComfyUI calls the wrapper `make_ready` before it runs the U-Net, and a SkipPatch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor
 
-from ...scedit_core import PreparedEdit, SkipEdit, edit_encoder, edit_skip, prepare_edit
-from ...scedit_core.edit import Area
-from .conditions import Condition, skip_layout
-from .rows import areas_of_chunks, latents_of_rows, publish_areas, side_by_side
+from ...scedit_core import SkipEdit, edit_encoder, edit_skip
+from .conditions import Applied, Condition, skip_layout
+from .memory import FeatureMemory, feature_bytes
+from .ready import Call, Kept, Step
+from .rows import areas_of_chunks, one_for_all, publish_areas, rows_of
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -39,58 +40,20 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
     earlier = skip_patch(clone.model_options["transformer_options"])
     patch = earlier or SkipPatch()
     for condition in conditions:
-        edit = condition.edit_of(model, strength)
-        if not edit.is_silent:
-            patch = patch.extended(edit, condition.hosted.patcher)
-    if patch.edits:
+        applied = condition.applied(model, strength)
+        if not applied.at().is_silent:
+            patch = patch.extended(applied)
+    if patch.applied:
         put(clone, OUTPUT_KIND, patch)
-    if patch.edits and earlier is None:
+    if patch.applied and earlier is None:
+        clone.add_callback_with_key(CallbacksMP.ON_PRE_RUN, WRAPPER_KEY, _begin)
+        clone.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, WRAPPER_KEY, tell_memory)
         clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, WRAPPER_KEY, make_ready)
         clone.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, WRAPPER_KEY, publish_areas)
         _ensure_cleanup(clone)
     if patch.edits_encoder:
         put(clone, INPUT_KIND, EncoderPatch(patch))
     return clone
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of the U-Net: its latent's height and width, its rows, and where and in what it computes."""
-
-    size: tuple[int, int]
-    rows: int
-    device: torch.device
-    dtype: torch.dtype
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """The edits that act in one call, ready for it; `latents[b]` is the number of the latent in row b."""
-
-    edits: tuple[PreparedEdit, ...]
-    latents: Tensor | None
-    call: Call
-
-    def fits(self, skip: Tensor, size: tuple[int, int]) -> bool:
-        """True if it was made for a latent of this size and for what this skip is like."""
-        call = self.call
-        is_same = call.rows == skip.shape[0] and call.dtype == skip.dtype and call.device == skip.device
-        return is_same and call.size == size
-
-
-@dataclass(eq=False)
-class Kept:
-    """What a run keeps: edits made ready, the latents of rows, and the noise level that was read last."""
-
-    prepared: dict[tuple[Any, ...], PreparedEdit] = field(default_factory=dict)
-    rows: dict[tuple[Any, ...], Tensor] = field(default_factory=dict)
-    sigma: tuple[Tensor, float] | None = None
-
-    def clear(self) -> None:
-        """Keep nothing."""
-        self.prepared.clear()
-        self.rows.clear()
-        self.sigma = None
 
 
 class SkipPatch:
@@ -100,23 +63,23 @@ class SkipPatch:
     is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling run.
     """
 
-    def __init__(
-        self,
-        edits: Sequence[SkipEdit] = (),
-        patchers: Sequence[ModelPatcher] = (),
-        kept: Kept | None = None,
-    ) -> None:
-        self.edits = tuple(edits)
-        self.patchers = tuple(patchers)
+    def __init__(self, applied: Sequence[Applied] = (), kept: Kept | None = None) -> None:
+        self.applied = tuple(applied)
         self._kept = kept or Kept()
 
-    def extended(self, edit: SkipEdit, patcher: ModelPatcher) -> SkipPatch:
-        """A new patch with one more edit."""
-        return SkipPatch((*self.edits, edit), (*self.patchers, patcher))
+    @property
+    def edits(self) -> tuple[SkipEdit, ...]:
+        """The edits, at the noise levels of the MODEL they were applied to."""
+        return tuple(each.at() for each in self.applied)
+
+    def extended(self, applied: Applied) -> SkipPatch:
+        """A new patch with one more edit; equal hints become one, so that a run encodes them once."""
+        hints = [each.hint for each in self.applied if each.hint is not None]
+        return SkipPatch((*self.applied, applied.with_hint_among(hints)))
 
     def followed_by(self, other: SkipPatch) -> SkipPatch:
         """The edits of both, for calls of one run: what is kept of these is used again."""
-        return SkipPatch((*self.edits, *other.edits), (*self.patchers, *other.patchers), self._kept)
+        return SkipPatch((*self.applied, *other.applied), self._kept)
 
     def __call__(
         self, h: Tensor, skip: Tensor | None, transformer_options: dict[str, Any]
@@ -136,17 +99,31 @@ class SkipPatch:
         return self.step(Call((height, width), skip.shape[0], skip.device, skip.dtype), options)
 
     @_untraced
-    def step(self, call: Call, options: Mapping[str, Any]) -> Step:
-        """The edits that act in a call of the U-Net, ready for the latents it works on."""
-        active, areas = self._active(options), areas_of_chunks(options)
-        if areas is not None:
-            return Step(tuple(self._over_areas(edit, call, areas, options) for edit in active), None, call)
-        return Step(tuple(self._prepare(edit, call) for edit in active), self._latents(call, options), call)
+    def step(self, call: Call, options: Mapping[str, Any], sampling: Any = None) -> Step:
+        """The edits that act in a call of the U-Net, ready for the latents it works on.
+
+        `sampling` says at which noise levels; without it those of the MODEL that was edited count.
+        """
+        edits = [each.at(sampling) for each in self.applied]
+        sigma = math.inf if all(edit.is_always_on for edit in edits) else self._level(options["sigmas"])
+        acting = [edit for edit in edits if edit.acts_at(sigma)]
+        chunks = areas_of_chunks(options)
+        rows = None if all(map(_is_one_for_all, acting)) else rows_of(call.rows, options)
+        if chunks is not None and rows is None:
+            rows = one_for_all(call.rows)
+        ready = tuple(self._kept.prepared(edit, call, sigma, rows, chunks) for edit in acting)
+        latents = None if rows is None or chunks is not None else self._kept.tensor(rows.latents, call.device)
+        return Step(ready, latents, call)
+
+    def begin(self, sampling: Any) -> None:
+        """Read the noise levels of a run, before its first step."""
+        for each in self.applied:
+            each.at(sampling)
 
     @property
     def edits_encoder(self) -> bool:
         """True if it has edits of the encoder, for which the host has another place to call it from."""
-        return any(edit.tuners.spec.place == "encoder" for edit in self.edits)
+        return any(each.patcher.model.spec.place == "encoder" for each in self.applied)
 
     def to(self, _device_or_dtype: Any) -> SkipPatch:
         """Nothing to move: the patchers hold the weights, and hints are encoded where the skips are."""
@@ -154,62 +131,24 @@ class SkipPatch:
 
     def models(self) -> list[ModelPatcher]:
         """The weights that ComfyUI has to load together with the model."""
-        return list(dict.fromkeys(self.patchers))
+        return list(dict.fromkeys(each.patcher for each in self.applied))
 
     def cleanup(self) -> None:
         """Called by ComfyUI when a sampling run ends, whether it succeeded or not."""
         self._kept.clear()
 
-    def _active(self, options: Mapping[str, Any]) -> Sequence[SkipEdit]:
-        """The edits that act at this step's noise level."""
-        if all(edit.is_always_on for edit in self.edits):
-            return self.edits
-        sigma = self._noise_level(options["sigmas"])
-        return [edit for edit in self.edits if edit.acts_at(sigma)]
-
-    def _noise_level(self, sigmas: Tensor) -> float:
+    def _level(self, sigmas: Tensor) -> float:
         """This step's noise level, read from the device once however often the step calls the U-Net."""
         seen = self._kept.sigma
         if seen is None or seen[0] is not sigmas:
             seen = self._kept.sigma = (sigmas, float(sigmas.max()))
         return seen[1]
 
-    def _prepare(self, edit: SkipEdit, call: Call, area: Area | None = None) -> PreparedEdit:
-        """The edit for latents of the call's size, or for this area of them."""
-        kept, key = self._kept.prepared, (edit, call.size, call.device, call.dtype, area)
-        if key not in kept:
-            like = torch.empty(0, device=call.device, dtype=call.dtype)
-            kept[key] = prepare_edit(edit, *call.size, like, area)
-        return kept[key]
 
-    def _over_areas(
-        self, edit: SkipEdit, call: Call, areas: tuple[tuple[int, int], Sequence[Area]], options: Any
-    ) -> PreparedEdit:
-        """The edit for chunks that each cover an area of the latent."""
-        size = areas[0]
-        latents = [0] * call.rows if self._is_one_for_all() else latents_of_rows(call.rows, options)
-        key = (edit, call, size, *areas[1], *latents)
-        if key not in self._kept.prepared:
-            whole = replace(call, size=size)
-            parts = [
-                self._prepare(edit, whole, area) if edit.is_whole else self._prepare(edit, call)
-                for area in areas[1]
-            ]
-            self._kept.prepared[key] = side_by_side(parts, latents)
-        return self._kept.prepared[key]
-
-    def _latents(self, call: Call, options: Mapping[str, Any]) -> Tensor | None:
-        """Number of the latent in each row, on the device; None where one hint and mask serve all."""
-        if self._is_one_for_all():
-            return None
-        kept, key = self._kept.rows, (call.device, *latents_of_rows(call.rows, options))
-        if key not in kept:
-            kept[key] = torch.tensor(key[1:], device=call.device)
-        return kept[key]
-
-    def _is_one_for_all(self) -> bool:
-        images = (image for edit in self.edits for image in (edit.hint, edit.mask))
-        return all(image is None or image.shape[0] == 1 for image in images)
+def _is_one_for_all(edit: SkipEdit) -> bool:
+    """True if an edit has no hint, mask or strength that is one row's alone."""
+    images = (edit.hint, edit.mask)
+    return all(image is None or len(image) == 1 for image in images) and not edit.factors.is_by_row
 
 
 class EncoderPatch:
@@ -248,8 +187,27 @@ def make_ready(
     if patch is not None:
         height, width = x.shape[-2:]
         call = Call((height, width), x.shape[0], x.device, executor.class_obj.get_dtype_inference())
-        options = {**options, STEP_KEY: patch.step(call, options)}
+        step = patch.step(call, options, executor.class_obj.model_sampling)
+        options = {**options, STEP_KEY: step}
     return executor(x, t, c_concat, c_crossattn, control, options, **conds)
+
+
+def tell_memory(
+    executor: Any,
+    model: ModelPatcher,
+    noise_shape: Sequence[int],
+    conds: dict[str, Any],
+    model_options: dict[str, Any] | None = None,
+    **more: Any,
+) -> Any:
+    """The host's prepare_sampling, which is told how much memory the features of this run will take."""
+    options = model_options or {}
+    patch = skip_patch(options.get("transformer_options", {}))
+    size = feature_bytes(patch.edits, noise_shape, model.model_dtype(), options) if patch else 0
+    # conds are where it looks for controls; what comes back has to be without ours
+    asked = {**conds, WRAPPER_KEY: [{"control": FeatureMemory(size)}]} if size else conds
+    real_model, _conds, models = executor(model, noise_shape, asked, model_options=model_options, **more)
+    return real_model, conds, models
 
 
 def skip_patch(options: Mapping[str, Any]) -> SkipPatch | None:
@@ -266,6 +224,13 @@ def put(model: ModelPatcher, kind: str, patch: SkipPatch | EncoderPatch) -> None
         model.set_model_patch(patch, kind)
     else:
         patches[place] = patch
+
+
+def _begin(model: ModelPatcher) -> None:
+    """Called by ComfyUI before the first step of a run."""
+    patch = skip_patch(model.model_options["transformer_options"])
+    if patch is not None:
+        patch.begin(model.get_model_object("model_sampling"))
 
 
 def _ensure_cleanup(model: ModelPatcher) -> None:

@@ -41,9 +41,10 @@ class PromptControl(ControlBase):
         self._patch, self._joined = SkipPatch(), None
         for condition in self._conditions:
             # with an area the hint is the prompt's own, and covers that
-            edit = condition.edit_of(model.current_patcher, self._weight, is_whole=False)
-            if not edit.is_silent:
-                self._patch = self._patch.extended(edit, condition.hosted.patcher)
+            applied = condition.applied(model.current_patcher, self._weight, is_whole=False)
+            if not applied.at().is_silent:
+                self._patch = self._patch.extended(applied)
+        self._patch.begin(model.model_sampling)
 
     def get_control(
         self, x_noisy: Tensor, t: Tensor, cond: Any, batched_number: int, transformer_options: dict[str, Any]
@@ -54,7 +55,7 @@ class PromptControl(ControlBase):
             residuals = self.previous_controlnet.get_control(
                 x_noisy, t, cond, batched_number, transformer_options
             )
-        if self._patch.edits:
+        if self._patch.applied:
             self._add_to(transformer_options)
         return residuals
 

@@ -5,43 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
-from ...scedit_core import PreparedEdit, SCEditError
+from ...scedit_core import SCEditError
 from ...scedit_core.edit import Area
-from ...scedit_core.hint import cycled
+from ...scedit_core.strength import Rows
+from .ready import Chunks
 
 _KEY = "scedit_areas"
 
 
-def latents_of_rows(rows: int, options: Mapping[str, Any]) -> list[int]:
-    """Number of the latent in each row: the batch is chunks (cond, uncond, ...) times latents.
+def rows_of(rows: int, options: Mapping[str, Any]) -> Rows:
+    """What the rows of a batch are: it is chunks (cond, uncond, ...) times latents.
 
     Raises SCEditError if a context window does not say what each row is.
     """
-    chunks = len(options.get("cond_or_uncond", ())) or 1
-    latents = _window(options)
-    if latents is None:
-        return [*range(rows // chunks)] * chunks
-    if len(latents) * chunks != rows:
+    prompts = options.get("cond_or_uncond", ()) or (0,)
+    count = rows // len(prompts)
+    latents, total = _window(options) or (range(count), count)
+    if len(latents) != count or count * len(prompts) != rows:
         raise SCEditError(
-            f"a context window names {len(latents)} latents, but {rows // chunks} are computed together, so "
-            "nobody knows which hint or mask belongs to which; give one hint and one mask for all, or remove "
-            "what changes the window"
+            f"a context window names {len(latents)} latents, but {count} are computed together, so nobody "
+            "knows which hint, mask or weight belongs to which; give one of each for all, or remove what "
+            "changes the window"
         )
-    return [*latents] * chunks
+    return Rows([*latents] * len(prompts), total, [prompt for prompt in prompts for _ in latents])
 
 
-def _window(options: Mapping[str, Any]) -> Sequence[int] | None:
-    """Which latents of the batch are sampled now, if context windows split it (ComfyUI, AnimateDiff)."""
+def one_for_all(rows: int) -> Rows:
+    """Rows that all are one latent's, where no hint, mask or strength is one row's alone."""
+    return Rows([0] * rows, 1, [0] * rows)
+
+
+def _window(options: Mapping[str, Any]) -> tuple[Sequence[int], int] | None:
+    """Which latents of how many are sampled now, if context windows split a batch (ComfyUI, AnimateDiff)."""
     window = options.get("context_window")
     if window is None:
-        return (options.get("ad_params") or {}).get("sub_idxs")
+        animated = options.get("ad_params") or {}
+        latents = animated.get("sub_idxs")
+        return None if latents is None else (latents, animated.get("full_length") or max(latents) + 1)
     if getattr(window, "dim", 0) != 0:  # it splits another dimension than the batch
         return None
     anchor = getattr(window, "causal_anchor_index", None)  # a latent before the window, computed with it
-    return [*([] if anchor is None or anchor < 0 else [anchor]), *window.index_list]
+    latents = [*([] if anchor is None or anchor < 0 else [anchor]), *window.index_list]
+    return latents, max(window.total_frames, max(latents) + 1)
 
 
 class Areas(NamedTuple):
@@ -79,31 +86,11 @@ def _area(given: Any, high: int, wide: int) -> Area | None:
     return top, left, min(height, high - top), min(width, wide - left)
 
 
-def areas_of_chunks(options: Mapping[str, Any]) -> tuple[tuple[int, int], list[Area]] | None:
+def areas_of_chunks(options: Mapping[str, Any]) -> Chunks | None:
     """The whole latent's size and the area of each chunk; None where no chunk of this call has one."""
     areas: Areas | None = options.get(_KEY)
     uuids = options.get("uuids", ())
     if areas is None or not any(uuid in areas.by_cond for uuid in uuids):
         return None
     whole = (0, 0, *areas.size)
-    return areas.size, [areas.by_cond.get(uuid, whole) for uuid in uuids]
-
-
-def side_by_side(parts: Sequence[PreparedEdit], latents: Sequence[int]) -> PreparedEdit:
-    """One edit for all rows of a batch, of the same edit made ready for each chunk's area.
-
-    `latents[r]` is the number of the latent in row r of all chunks: each row gets features of its own.
-    """
-    rows = torch.tensor(latents).chunk(len(parts))
-    first = parts[0]
-    features = first.features and tuple(
-        _rows([part.features[block] for part in parts if part.features], rows)
-        for block in range(len(first.features))
-    )
-    masks = [part.mask for part in parts if part.mask is not None]
-    return PreparedEdit(first.edit, features, _rows(masks, rows) if masks else None, first.strength)
-
-
-def _rows(parts: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:
-    each = (cycled(part, numbers.to(part.device)) for part, numbers in zip(parts, rows, strict=True))
-    return torch.cat(list(each))
+    return Chunks(areas.size, [areas.by_cond.get(uuid, whole) for uuid in uuids])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from operator import itemgetter
 from types import CellType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from comfy.weight_adapter.base import WeightAdapterBase
 from torch import Tensor, nn
 
 from ...scedit_core import SkipEdit
+from ...scedit_core.strength import Factors
 from ...scedit_core.training.sketch import Sketch, Sketcher
 from ..patching.patch import SkipPatch
 
@@ -123,6 +124,10 @@ def _tell_edit(sketcher: Sketcher, edit: SkipEdit) -> None:
     for field in fields(edit):
         value = getattr(edit, field.name)
         if field.default is not MISSING and value is field.default:
+            continue
+        if isinstance(value, Factors):
+            if value.is_given:
+                _tell_nested(sketcher, asdict(value))
             continue
         sketcher.tell(field.name)
         if isinstance(value, nn.Module):

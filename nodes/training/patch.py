@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -81,7 +80,5 @@ def hold_in_place(model: ModelPatcher) -> None:
 
 
 def _held(patch: SkipPatch) -> SkipPatch:
-    held = {patcher: in_place(patcher) for patcher in patch.patchers}
-    patchers = [held[patcher] for patcher in patch.patchers]
-    edits = [replace(edit, tuners=own.model) for edit, own in zip(patch.edits, patchers, strict=True)]
-    return SkipPatch(edits, patchers)
+    held = {patcher: in_place(patcher) for patcher in patch.models()}
+    return SkipPatch([each.held_by(held[each.patcher]) for each in patch.applied])

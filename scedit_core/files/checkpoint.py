@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..control import CSCTunerSet
 from ..errors import SCEditError, shown
 from ..spec import TunerSpec
-from ..tuner import SCTunerSet, Unset
+from ..tuner import Layers, SCTunerSet, Unset
 from ..unet import LEVEL_SIZES, SD1, SD2, family_names, stated_base
 from .disk import TensorFile, read_tensors, write_tensors
 from .layouts import DetectedFormat, detect_format
@@ -98,7 +98,7 @@ def _sized(tuners: SCTunerSet | CSCTunerSet) -> SCTunerSet | CSCTunerSet:
 def build_tuners(
     spec: TunerSpec,
     *,
-    operations: Any = nn,
+    operations: Any = Layers,
     device: torch.device | None = None,
     dtype: torch.dtype | None = None,
 ) -> SCTunerSet | CSCTunerSet:
@@ -108,7 +108,7 @@ def build_tuners(
 
 
 def fill_tuners(
-    spec: TunerSpec, state_dict: Mapping[str, Tensor], *, operations: Any = nn
+    spec: TunerSpec, state_dict: Mapping[str, Tensor], *, operations: Any = Layers
 ) -> SCTunerSet | CSCTunerSet:
     """Tuners of these sizes and weights, which are taken over and not copied unless their dtypes differ.
 

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import comfy.latent_formats
 import comfy.memory_management
@@ -19,6 +20,7 @@ import comfy.supported_models_base
 import pytest
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
+from comfy.patcher_extension import CallbacksMP
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -83,7 +85,9 @@ class Reads(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _leaves(self, args: Any, kwargs: Any) -> bool:
-        """True if a copy is asked for on another device than the one watched."""
+        """True if a copy is asked for on another device than the one watched, and waited for."""
+        if kwargs.get("non_blocking"):  # PyTorch takes pinned memory for it
+            return False
         given = [kwargs.get("device"), *args[1:]]
         device = next((torch.device(one) for one in given if isinstance(one, (torch.device, str))), None)
         return device is not None and device.type != self._device
@@ -147,7 +151,8 @@ def with_numbers(model: Any) -> Iterator[None]:
 
 def hosted(pack: Any, spec: Any, dtype: torch.dtype, device: torch.device = CUDA, name: str = "any") -> Any:
     """Tuners of these sizes in a dtype, as the sockets carry them; on the CPU they are offloaded."""
-    tuners = pack.scedit_core.build_tuners(spec, operations=comfy.ops.manual_cast, device=device, dtype=dtype)
+    layers = pack.nodes.files.hosted.CastingLayers
+    tuners = pack.scedit_core.build_tuners(spec, operations=layers, device=device, dtype=dtype)
     patcher = comfy.model_patcher.ModelPatcher(tuners.requires_grad_(False), CUDA, CPU)
     return pack.nodes.files.hosted.HostedTuners(name, patcher)
 
@@ -165,8 +170,19 @@ def predict(model: Any, latents: int = 1, **options: Any) -> Tensor:
     if unet["adm_in_channels"]:
         conds["y"] = torch.zeros(rows, unet["adm_in_channels"], device=CUDA)
     x = torch.zeros(rows, 4, 64, 64, device=CUDA)
+    _begin(model)
     with torch.inference_mode():
         return model.model.apply_model(x, torch.cat([sigmas] * 2), **conds, transformer_options=given)
+
+
+def _begin(model: Any) -> None:
+    """Begin a run, in which noise levels may be looked up; afterwards they have no numbers any more."""
+    levels = model.model.model_sampling
+    with unset_fake_temporarily():
+        numbers = comfy.model_base.model_sampling(model.model.model_config, comfy.model_base.ModelType.EPS)
+    with patch.object(levels, "percent_to_sigma", numbers.percent_to_sigma), unset_fake_temporarily():
+        for callback in model.get_all_callbacks(CallbacksMP.ON_PRE_RUN):
+            callback(model)
 
 
 def _attention(_chosen: Any, *args: Any, **kwargs: Any) -> Tensor:

@@ -1,0 +1,43 @@
+"""Memory that hint features take, told to the host before it decides which models have to make room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from comfy.controlnet import ControlBase
+
+from ...scedit_core import SkipEdit
+
+
+class FeatureMemory(ControlBase):
+    """Stands among a run's controls, which is where the host asks how much memory they will take."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def inference_memory_requirements(self, dtype: torch.dtype) -> int:
+        """Bytes of it."""
+        return self._size
+
+    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> Any:
+        """Nothing to clone: it has neither weights nor residuals."""
+        return self
+
+
+def feature_bytes(
+    edits: Iterable[SkipEdit], shape: Sequence[int], dtype: torch.dtype, options: Mapping[str, Any]
+) -> int:
+    """Bytes of the features that are held at once for latents of this shape; equal hints are held once."""
+    handler = options.get("context_handler")
+    is_split = handler is not None and handler.dim == 0
+    # a causal window has one latent more, in front of it
+    latents = min(shape[0], handler.context_length) + 1 if is_split else shape[0]
+    sizes = {
+        (edit.tuners, id(edit.hint)): min(len(edit.hint), latents) * edit.tuners.numbers_of_hint(*shape[-2:])
+        for edit in edits
+        if edit.hint is not None and edit.tuners.kind == "csc"
+    }
+    return sum(sizes.values()) * dtype.itemsize
