@@ -87,16 +87,21 @@ def test(progress: Progress, options: argparse.Namespace) -> int:
 
 
 def test_groups(arguments: Sequence[str], core: bool) -> list[list[str]]:
-    """What to hand to one pytest each: all tests in two parts of about the same time, or what was named."""
+    """What to hand to one pytest each: all tests, those that take longest first, or what was named."""
     if any((REPO / argument.split("::")[0]).exists() for argument in arguments if argument):
         return [[]]
     if core:
         return [["tests/core"]]
-    tests = sorted(
-        path for path in (REPO / "tests").iterdir() if any(path.glob("test_*.py")) or is_test(path)
-    )
-    host = REPO / "tests" / "host"
-    return [[str(host)], [str(path) for path in tests if path != host]]
+    tests, host = REPO / "tests", REPO / "tests" / "host"
+    rooms = [host / "patching", host / "training"]
+    groups = [tests_in(tests, [host]), tests_in(host, rooms), *([room] for room in rooms)]
+    return [[str(path) for path in group] for group in groups]
+
+
+def tests_in(folder: Path, without: Sequence[Path]) -> list[Path]:
+    """Files and folders of tests in a folder, but for some."""
+    found = (path for path in folder.iterdir() if any(path.glob("test_*.py")) or is_test(path))
+    return sorted(path for path in found if path not in without)
 
 
 def is_test(path: Path) -> bool:

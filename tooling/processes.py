@@ -14,6 +14,7 @@ from .remedies import remedy
 
 HEARTBEAT = 30.0  # seconds between signs of life
 TAIL = 15  # lines of a log shown after a failure
+AT_ONCE = 2  # commands side by side
 NO_TESTS = 5  # exit status of a pytest that found none
 
 
@@ -71,27 +72,45 @@ def run_in_foreground(command: Sequence[str | Path], env: dict[str, str] | None 
 
 
 def run_side_by_side(commands: Sequence[Sequence[str | Path]], log_name: str, env: dict[str, str]) -> int:
-    """Run the first command in the foreground, the others beside it with their output after it; worst status.
+    """Run commands two at a time, in their order; worst status.
 
-    A pytest that finds no test is no failure if another found some.
+    The first talks to the user itself, the output of the others comes when they have ended. A pytest that
+    finds no test is no failure if another found some.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
-    logs = [LOGS / f"{log_name}-{number}.log" for number in range(1, len(commands))]
-    others = []
+    logs = [None, *(LOGS / f"{log_name}-{number}.log" for number in range(1, len(commands)))]
+    waiting = list(zip(commands, logs, strict=True))
+    running: list[tuple[subprocess.Popen[bytes], Path | None]] = []
+    statuses = []
     try:
-        for command, log_file in zip(commands[1:], logs, strict=True):
-            with log_file.open("wb") as log:
-                arguments = [str(part) for part in command]
-                others.append(subprocess.Popen(arguments, cwd=REPO, env=env, stdout=log, stderr=log))
-        statuses = [run_in_foreground(commands[0], env)]
-        for process, log_file in zip(others, logs, strict=True):
-            statuses.append(process.wait())
-            say(log_file.read_text(encoding="utf-8", errors="replace"))
+        while running or waiting:
+            while waiting and len(running) < AT_ONCE:
+                command, log_file = waiting.pop(0)
+                running.append((start(command, env, log_file), log_file))
+            time.sleep(0.2)
+            for process, log_file in [one for one in running if one[0].poll() is not None]:
+                running.remove((process, log_file))
+                statuses.append(process.returncode)
+                if log_file:
+                    say(log_file.read_text(encoding="utf-8", errors="replace"))
+    except KeyboardInterrupt:
+        statuses += [process.wait(60) for process, _ in running]  # it has reached them too; they tidy up
     finally:
-        for process in others:
+        for process, _ in running:
             end(process)
     found = [status for status in statuses if status != NO_TESTS]
     return max(found, key=abs) if found else NO_TESTS
+
+
+def start(
+    command: Sequence[str | Path], env: dict[str, str], log_file: Path | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a command, with its output in a log or where ours goes."""
+    arguments = [str(part) for part in command]
+    if log_file is None:
+        return subprocess.Popen(arguments, cwd=REPO, env=env)
+    with log_file.open("wb") as log:
+        return subprocess.Popen(arguments, cwd=REPO, env=env, stdout=log, stderr=log)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
