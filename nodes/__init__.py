@@ -12,6 +12,7 @@ from .files.load import SCEditLoadCSCTuner, SCEditLoadSCTuner
 from .files.save import SCEditSaveTuner
 from .hints.masks import SCEditOutpaint, SCEditRandomMask
 from .hints.nodes import HINT_NODES, SCEditPreprocess
+from .mix import SCEditMixConditions
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
 
@@ -24,6 +25,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditApplyCSCTuner,
     SCEditCondition,
     SCEditComposeConditions,
+    SCEditMixConditions,
     SCEditApplyConditions,
     SCEditApplyToPrompt,
     *HINT_NODES,

@@ -15,6 +15,9 @@ WORDS: Mapping[str, str] = {
     "SCEditApplyCSCTuner": "controlnet, apply controlnet, t2i adapter, canny, csc tuner, 应用控制, 制御",
     "SCEditCondition": "multi controlnet, control stack, 条件, 制御",
     "SCEditComposeConditions": "multi controlnet, combine controls, blend, 多条件组合",
+    "SCEditMixConditions": (
+        "multi controlnet, mixer, blend, weights, slider, xy pad, 混合, 权重, 多条件组合, 混ぜる, 重み, 혼합"
+    ),
     "SCEditApplyConditions": "controlnet, multi controlnet, apply controls, 应用条件, 制御",
     "SCEditApplyToPrompt": (
         "controlnet, apply controlnet, regional, conditioning, prompt, negative prompt, 提示词, 区域控制, "
