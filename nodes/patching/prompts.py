@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from comfy.controlnet import ControlBase
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor
 
 from ...scedit_core import SCEditError
@@ -38,6 +38,7 @@ class PromptControl(ControlBase):
         Raises SCEditError if a control was made for another base model.
         """
         super().pre_run(model, percent_to_timestep_function)
+        self._forget_at_end(model.current_patcher)
         self._patch, self._joined = SkipPatch(), None
         for condition in self._conditions:
             # with an area the hint is the prompt's own, and covers that
@@ -65,8 +66,7 @@ class PromptControl(ControlBase):
     def cleanup(self) -> None:
         """Called when the sampling run ends."""
         super().cleanup()
-        self._patch.cleanup()
-        self._patch, self._joined = SkipPatch(), None
+        self._forget()
 
     def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> Any:
         """Refuse several devices, of which each would need weights of its own."""
@@ -74,6 +74,21 @@ class PromptControl(ControlBase):
             f"a control of a prompt works on one device, and this graph also samples on {load_device}; apply "
             "it to the model, or sample on one device"
         )
+
+    def _forget(self) -> None:
+        self._patch.cleanup()
+        self._patch, self._joined = SkipPatch(), None
+
+    def _forget_at_end(self, patcher: Any) -> None:
+        """Keep nothing after a run that is cancelled: the host cleans up its patcher then, and no prompts."""
+        key = f"{WRAPPER_KEY}_{id(self)}"
+
+        def end(ended: Any) -> None:
+            ended.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, key)
+            self._forget()
+
+        patcher.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, key)  # a link of several prompts
+        patcher.add_callback_with_key(CallbacksMP.ON_CLEANUP, key, end)
 
     def _add_to(self, options: dict[str, Any]) -> None:
         """Put our edits after those of the MODEL. No dictionary or list that others hold is changed."""

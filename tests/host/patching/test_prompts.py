@@ -164,6 +164,23 @@ def test_what_a_run_encodes_is_encoded_once_and_gone_at_its_end(model, control, 
     assert link._patch.edits == ()
 
 
+def test_a_cancelled_run_leaves_nothing_with_the_prompt(model, scope):
+    class Cancelled(Exception):
+        pass
+
+    def cancel(told: dict[str, Any]) -> torch.Tensor:
+        raise Cancelled
+
+    scoped, stopped = scope(prompt(1)), model.clone()
+    stopped.set_model_sampler_post_cfg_function(cancel)
+    with pytest.raises(Cancelled):
+        see(stopped, [*scoped, *scoped], prompt(2))
+    link = scoped[0][1]["control"]
+    assert link._joined is None
+    assert link._patch.edits == ()
+    assert not any(stopped.callbacks.values())
+
+
 def test_the_model_is_not_changed_and_the_weights_are_loaded_by_the_host(model, control, scope):
     before = sample(model)
     scoped = scope(prompt(1))
