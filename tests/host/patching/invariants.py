@@ -1,0 +1,63 @@
+"""What must not change, and what must not be left, whatever was done with graphs."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+OF_RUNS = ("PreparedEdit", "Step", "Call")  # classes of what is made ready for a run or a call
+
+
+def look(model: Any) -> Any:
+    """What of a MODEL a node could change by mistake: its patches and their edits, wrappers and callbacks."""
+    options = model.model_options
+    patches = options["transformer_options"].get("patches", {})
+    edits = {
+        kind: [(id(one), *map(id, vars(one).get("edits", ()))) for one in patches[kind]] for kind in patches
+    }
+    return (
+        sorted(options), edits, _keyed(model.wrappers), _keyed(model.callbacks), sorted(model.patches),
+        sorted(model.object_patches), sorted(model.additional_models),
+    )  # fmt: skip
+
+
+def _keyed(given: Mapping[str, Mapping[Any, list[Callable[..., Any]]]]) -> Any:
+    return {kind: {key: [*map(id, those[key])] for key in those} for kind, those in given.items() if those}
+
+
+def weights_of(model: Any) -> str:
+    """A digest of a MODEL's weights."""
+    digest = hashlib.sha256()
+    for key, value in model.model.state_dict().items():
+        digest.update(key.encode())
+        digest.update(value.contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def difference(made: bytes, wanted: bytes) -> float | None:
+    """The largest difference of two pictures of float32; None if they are the same, bit for bit."""
+    if made == wanted:
+        return None
+    one, other = (torch.frombuffer(bytearray(each), dtype=torch.float32) for each in (made, wanted))
+    return float((one - other).abs().max()) if one.shape == other.shape else float("inf")
+
+
+def things_of_runs() -> list[Any]:
+    """What is alive of runs, whoever holds it; made since gc.freeze(), which a long run calls once."""
+    gc.collect()
+    return [thing for thing in gc.get_objects() if type(thing).__name__ in OF_RUNS]
+
+
+def live_bytes() -> int:
+    """Bytes of all tensors that are alive and were made since gc.freeze()."""
+    gc.collect()
+    storages: dict[int, int] = {}
+    for thing in gc.get_objects():
+        if issubclass(type(thing), torch.Tensor):
+            storage = thing.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())
