@@ -63,8 +63,7 @@ def lived_in(mode: str, pack: Any, seed: int, numbers: range) -> Any:
     from test_neighbours import small_controlnet
 
     start_as(mode)
-    nodes = {node.define_schema().node_id: node for node in pack.nodes.NODES}
-    return lived(nodes, small_controlnet(), seed, numbers, again=max(1, len(numbers) // 10))
+    return lived(pack, small_controlnet(), seed, numbers, again=max(1, len(numbers) // 10))
 
 
 def main() -> None:

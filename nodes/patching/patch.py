@@ -16,6 +16,7 @@ from torch import Tensor
 from ...scedit_core import PreparedEdit, SkipEdit, edit_encoder, edit_skip, prepare_edit
 from ...scedit_core.edit import Area
 from .conditions import Condition, skip_layout
+from .devices import copied_to, follow_devices
 from .rows import areas_of_chunks, latents_of_rows, publish_areas, side_by_side
 
 if TYPE_CHECKING:
@@ -43,11 +44,13 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
         if not edit.is_silent:
             patch = patch.extended(edit, condition.hosted.patcher)
     if patch.edits:
+        patch = patch.on_device(model.load_device)
         put(clone, OUTPUT_KIND, patch)
     if patch.edits and earlier is None:
         clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, WRAPPER_KEY, make_ready)
         clone.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, WRAPPER_KEY, publish_areas)
         _ensure_cleanup(clone)
+        follow_devices(clone)
     if patch.edits_encoder:
         put(clone, INPUT_KIND, EncoderPatch(patch))
     return clone
@@ -94,7 +97,7 @@ class Kept:
 
 
 class SkipPatch:
-    """All SCEdit edits of one model clone: an `output_block_patch` object, immutable but for its cache.
+    """All SCEdit edits of one model clone: an `output_block_patch` object, immutable but for its caches.
 
     Clones of a MODEL share patch objects, and several threads may call one (a device each), so what is kept
     is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling run.
@@ -109,6 +112,7 @@ class SkipPatch:
         self.edits = tuple(edits)
         self.patchers = tuple(patchers)
         self._kept = kept or Kept()
+        self._elsewhere: dict[torch.device, SkipPatch] = {}
 
     def extended(self, edit: SkipEdit, patcher: ModelPatcher) -> SkipPatch:
         """A new patch with one more edit."""
@@ -148,9 +152,17 @@ class SkipPatch:
         """True if it has edits of the encoder, for which the host has another place to call it from."""
         return any(edit.tuners.spec.place == "encoder" for edit in self.edits)
 
-    def to(self, _device_or_dtype: Any) -> SkipPatch:
-        """Nothing to move: the patchers hold the weights, and hints are encoded where the skips are."""
-        return self
+    def on_device(self, device: torch.device) -> SkipPatch:
+        """The same edits with tuners of their own on another device; the same patch each time."""
+        if all(patcher.load_device == device for patcher in self.patchers):
+            return self
+        if device not in self._elsewhere:
+            self._elsewhere[device] = SkipPatch(*copied_to(device, self.edits, self.patchers))
+        return self._elsewhere[device]
+
+    def to(self, device_or_dtype: Any) -> SkipPatch:
+        """Itself, as the patchers hold the weights, or that of another device of several."""
+        return self._elsewhere.get(device_or_dtype, self)
 
     def models(self) -> list[ModelPatcher]:
         """The weights that ComfyUI has to load together with the model."""

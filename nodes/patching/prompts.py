@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from comfy.controlnet import ControlBase
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor
 
-from ...scedit_core import SCEditError
+from ..files.hosted import tuners_on
 from .conditions import Condition
 from .patch import OUTPUT_KIND, WRAPPER_KEY, SkipPatch, make_ready, skip_patch
 
@@ -68,12 +69,15 @@ class PromptControl(ControlBase):
         super().cleanup()
         self._forget()
 
-    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> Any:
-        """Refuse several devices, of which each would need weights of its own."""
-        raise SCEditError(
-            f"a control of a prompt works on one device, and this graph also samples on {load_device}; apply "
-            "it to the model, or sample on one device"
-        )
+    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> PromptControl:
+        """The same link for another device, with tuners of its own."""
+        hosted = (one.hosted for one in self._conditions)
+        there = [replace(each, patcher=tuners_on(each.patcher, load_device)) for each in hosted]
+        conditions = [replace(one, hosted=own) for one, own in zip(self._conditions, there, strict=True)]
+        clone = PromptControl(conditions, self._weight)
+        if autoregister:
+            self.multigpu_clones[load_device] = clone
+        return clone
 
     def _forget(self) -> None:
         self._patch.cleanup()

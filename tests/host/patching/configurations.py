@@ -93,11 +93,11 @@ def drawn_edit(random: Random, names: tuple[str, ...] = STYLES + CONTROLS) -> Ed
         random.choice(names),
         strength=random.choice(STRENGTHS),
         times=random.choice(TIMES),
-        masks=random.choice((0, 0, 0, 1, 2)),
+        masks=random.choice((0, 0, 1, 2)),
     )
     if not edit.is_control:
         return edit
-    return replace(edit, picture=random.randrange(4), pictures=random.choice((1, 1, 1, 2, 5)))
+    return replace(edit, picture=random.randrange(4), pictures=random.choice((1, 1, 2, 5)))
 
 
 def drawn_bundle(random: Random) -> Bundle:
@@ -140,7 +140,7 @@ def drawn_scene(random: Random) -> Scene:
     return Scene(
         **prompts,
         size=random.choice(SIZES),
-        latents=random.choice((1, 1, 2, 5)),
+        latents=random.choice((1, 1, 2, 5, 5)),
         steps=random.choice((1, 2, 2)),
         cfg=random.choice((4.0, 4.0, 1.0)),
         sampler=random.choice(SAMPLERS),

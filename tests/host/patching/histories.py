@@ -3,8 +3,9 @@
 A history applies tuners to a MODEL and to prompts, changes settings, clones, samples, cancels at any step and
 inside of one, unloads, loads anew, and samples again. After each action:
 
-- the same configuration gives the same picture, bit for bit, as one made anew from the base MODEL, as the
-  first one that was seen, and, at the end, as one made of a model and tuners that are loaded anew;
+- the same configuration gives the same picture, bit for bit, as one made anew from the base MODEL
+  that makes everything ready for each call, as the first one that was seen, and, at the end, as one made of a
+  model and tuners that are loaded anew;
 - the base MODEL's picture and weights are what they were;
 - a MODEL that was given to a node is as before;
 - nothing that a run keeps is left, also where it was cancelled;
@@ -19,6 +20,7 @@ import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
+from types import ModuleType
 from typing import Any
 
 import comfy.model_management
@@ -34,8 +36,8 @@ from configurations import (
     drawn_scene,
     drawn_step,
 )
-from graph_runs import Graphs, Nodes, sampled
-from invariants import difference, live_bytes, look, things_of_runs, weights_of
+from graph_runs import Graphs, sampled
+from invariants import difference, forgetting, live_bytes, look, things_of_runs, weights_of
 
 RECALLED = 300  # configurations that histories come back to
 
@@ -78,6 +80,7 @@ class Held:
 class Process:
     """One living ComfyUI: its base MODEL, its tuners, and every picture that was seen in it."""
 
+    pack: ModuleType
     graphs: Graphs
     seed: int
     pictures: dict[Configuration, bytes] = field(default_factory=dict)
@@ -241,7 +244,8 @@ class History:
         """The picture of this configuration is the one that it always was."""
         pictures = self.process.pictures
         if configuration not in pictures:
-            pictures[configuration] = self.graphs.picture(configuration)
+            with forgetting(self.process.pack):
+                pictures[configuration] = self.graphs.picture(configuration)
             self.process.counts.runs += 1
         self._compare(made, pictures[configuration], f"the picture differs of {brief(configuration)}")
 
@@ -272,11 +276,12 @@ ACTIONS: tuple[tuple[Callable[[History], None], int], ...] = (
 )  # fmt: skip
 
 
-def lived(nodes: Nodes, controlnet: Any, seed: int, numbers: range, again: int) -> Process:
+def lived(pack: ModuleType, controlnet: Any, seed: int, numbers: range, again: int) -> Process:
     """These histories in one process, and some of their pictures seen again from a model loaded anew."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # which is quicker for networks this small
-    process = Process(Graphs(nodes, controlnet), seed)
+    nodes = {node.define_schema().node_id: node for node in pack.nodes.NODES}
+    process = Process(pack, Graphs(nodes, controlnet), seed)
     gc.collect()
     gc.freeze()
     try:

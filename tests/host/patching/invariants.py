@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -49,7 +51,30 @@ def difference(made: bytes, wanted: bytes) -> float | None:
 def things_of_runs() -> list[Any]:
     """What is alive of runs, whoever holds it; made since gc.freeze(), which a long run calls once."""
     gc.collect()
-    return [thing for thing in gc.get_objects() if type(thing).__name__ in OF_RUNS]
+    things = gc.get_objects()
+    full = [thing for thing in things if type(thing).__name__ == "Kept" and any(vars(thing).values())]
+    return full + [thing for thing in things if type(thing).__name__ in OF_RUNS]
+
+
+class Forgetful(dict[Any, Any]):
+    """A dictionary that hands out what was put in last, and never says that it has anything."""
+
+    def __contains__(self, _key: object) -> bool:
+        return False
+
+
+@contextmanager
+def forgetting(pack: ModuleType) -> Iterator[None]:
+    """Within, runs make everything ready anew for each call: whatever they would have used again."""
+    home = pack.nodes.patching.patch
+    keeping = home.Kept
+    sigma = property(lambda _kept: None, lambda _kept, _seen: None)
+    forgetful = type("Kept", (keeping,), {"sigma": sigma})
+    home.Kept = lambda: forgetful(Forgetful(), Forgetful())
+    try:
+        yield
+    finally:
+        home.Kept = keeping
 
 
 def live_bytes() -> int:

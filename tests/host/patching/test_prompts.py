@@ -193,8 +193,3 @@ def test_the_model_is_not_changed_and_the_weights_are_loaded_by_the_host(model, 
 def test_a_control_for_another_model_is_told_when_sampling_starts(pack, scope):
     with pytest.raises(pack.scedit_core.SCEditError, match=r"was made for .* but this model is"):
         see(tiny_model("sd15_12skip"), scope(prompt(1)), prompt(2))
-
-
-def test_a_second_device_is_refused_in_a_sentence(pack, scope):
-    with pytest.raises(pack.scedit_core.SCEditError, match=r"works on one device, .* apply it to the model"):
-        scope(prompt(1))[0][1]["control"].deepclone_multigpu(torch.device("cuda", 1))
