@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=("both", *MODES), default="both", help="how ComfyUI holds weights")
     options = parser.parse_args()
     modes = MODES if options.mode == "both" else (options.mode,)
-    middle = options.first + (options.count + 1) // len(modes)
+    middle = options.first + -(-options.count // len(modes))
     parts = [range(options.first, middle), range(middle, options.first + options.count)]
     findings = 0
     with tempfile.TemporaryDirectory() as base:

@@ -51,7 +51,8 @@ def difference(made: bytes, wanted: bytes) -> float | None:
 def things_of_runs() -> list[Any]:
     """What is alive of runs, whoever holds it; made since gc.freeze(), which a long run calls once."""
     gc.collect()
-    things = gc.get_objects()
+    ours = (".patching.patch", "scedit_core.edit")
+    things = [thing for thing in gc.get_objects() if str(type(thing).__module__).endswith(ours)]
     full = [thing for thing in things if type(thing).__name__ == "Kept" and any(vars(thing).values())]
     return full + [thing for thing in things if type(thing).__name__ in OF_RUNS]
 

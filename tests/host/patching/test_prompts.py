@@ -28,7 +28,7 @@ class Seen(NamedTuple):
     picture: torch.Tensor
 
 
-def see(model: Any, positive: Prompt, negative: Prompt, batch: int = 1) -> Seen:
+def see(model: Any, positive: Prompt, negative: Prompt, batch: int = 1, sampler: str = "euler") -> Seen:
     """Sample with two prompts."""
     seen = Seen([], [], torch.empty(0))
     watched = model.clone()
@@ -42,7 +42,7 @@ def see(model: Any, positive: Prompt, negative: Prompt, batch: int = 1) -> Seen:
     noise = torch.randn(batch, 4, 16, 16, generator=torch.Generator().manual_seed(7))
     with torch.inference_mode():
         made = comfy.sample.sample(
-            watched, noise, 3, 4.0, "euler", "normal", positive, negative, noise * 0,
+            watched, noise, 3, 4.0, sampler, "normal", positive, negative, noise * 0,
             disable_pbar=True, seed=1,
         )  # fmt: skip
     return seen._replace(picture=made)
