@@ -11,6 +11,7 @@ import comfy.cli_args
 import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
+import comfy.utils
 import torch
 from torch import Tensor
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 _FILE_KIND = "scedit_mapped_file"
+_DEVICES = "scedit_devices"
 
 
 class CastingLayers:
@@ -105,6 +107,21 @@ def in_place(patcher: ModelPatcher) -> ModelPatcher:
         tuners = fill_tuners(patcher.model.spec, state_dict, operations=CastingLayers)
     tuners.requires_grad_(False)
     return comfy.model_patcher.ModelPatcher(tuners, patcher.load_device, patcher.offload_device)
+
+
+def tuners_on(patcher: ModelPatcher, device: torch.device) -> ModelPatcher:
+    """The tuners of a patcher for a MODEL on this device: itself, or a copy that lives as long as it does."""
+    if patcher.load_device == device:
+        return patcher
+    copies = patcher.attachments.setdefault(_DEVICES, {})
+    if device not in copies:
+        state_dict = {key: value.to("cpu") for key, value in patcher.model.state_dict().items()}
+        tuners = fill_tuners(patcher.model.spec, state_dict, operations=CastingLayers)
+        tuners.requires_grad_(False)
+        copy = comfy.model_patcher.CoreModelPatcher(tuners, device, patcher.offload_device)
+        copy.model_options = comfy.utils.deepcopy_list_dict(patcher.model_options)  # looks after the file
+        copies[device] = copy
+    return copies[device]
 
 
 def _host(name: str, tuners: SCTunerSet | CSCTunerSet, metadata: Mapping[str, str]) -> HostedTuners:

@@ -32,9 +32,10 @@ def feature_bytes(
 ) -> int:
     """Bytes of the features that are held at once for latents of this shape; equal hints are held once."""
     handler = options.get("context_handler")
-    is_split = handler is not None and handler.dim == 0
-    # a causal window has one latent more, in front of it
-    latents = min(shape[0], handler.context_length) + 1 if is_split else shape[0]
+    latents = shape[0]
+    if handler is not None and handler.dim == 0:
+        # a causal window has one latent more, in front of it
+        latents = min(latents, handler.context_length) + 1
     sizes = {
         (edit.tuners, id(edit.hint)): min(len(edit.hint), latents) * edit.tuners.numbers_of_hint(*shape[-2:])
         for edit in edits

@@ -14,7 +14,9 @@ from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor
 
 from ...scedit_core import SkipEdit, edit_encoder, edit_skip
+from ..files.hosted import tuners_on
 from .conditions import Applied, Condition, skip_layout
+from .devices import follow_devices
 from .memory import FeatureMemory, feature_bytes
 from .ready import Call, Kept, Step
 from .rows import areas_of_chunks, one_for_all, publish_areas, rows_of
@@ -44,6 +46,7 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
         if not applied.at().is_silent:
             patch = patch.extended(applied)
     if patch.applied:
+        patch = patch.on_device(model.load_device)
         put(clone, OUTPUT_KIND, patch)
     if patch.applied and earlier is None:
         clone.add_callback_with_key(CallbacksMP.ON_PRE_RUN, WRAPPER_KEY, _begin)
@@ -51,13 +54,14 @@ def install(model: ModelPatcher, conditions: Sequence[Condition], strength: floa
         clone.add_wrapper_with_key(WrappersMP.APPLY_MODEL, WRAPPER_KEY, make_ready)
         clone.add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, WRAPPER_KEY, publish_areas)
         _ensure_cleanup(clone)
+        follow_devices(clone)
     if patch.edits_encoder:
         put(clone, INPUT_KIND, EncoderPatch(patch))
     return clone
 
 
 class SkipPatch:
-    """All SCEdit edits of one model clone: an `output_block_patch` object, immutable but for its cache.
+    """All SCEdit edits of one model clone: an `output_block_patch` object, immutable but for its caches.
 
     Clones of a MODEL share patch objects, and several threads may call one (a device each), so what is kept
     is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling run.
@@ -66,6 +70,7 @@ class SkipPatch:
     def __init__(self, applied: Sequence[Applied] = (), kept: Kept | None = None) -> None:
         self.applied = tuple(applied)
         self._kept = kept or Kept()
+        self._elsewhere: dict[torch.device, SkipPatch] = {}
 
     @property
     def edits(self) -> tuple[SkipEdit, ...]:
@@ -125,9 +130,18 @@ class SkipPatch:
         """True if it has edits of the encoder, for which the host has another place to call it from."""
         return any(each.patcher.model.spec.place == "encoder" for each in self.applied)
 
-    def to(self, _device_or_dtype: Any) -> SkipPatch:
-        """Nothing to move: the patchers hold the weights, and hints are encoded where the skips are."""
-        return self
+    def on_device(self, device: torch.device) -> SkipPatch:
+        """The same edits with tuners of their own on another device; the same patch each time."""
+        if all(each.patcher.load_device == device for each in self.applied):
+            return self
+        if device not in self._elsewhere:
+            there = [each.held_by(tuners_on(each.patcher, device)) for each in self.applied]
+            self._elsewhere[device] = SkipPatch(there)
+        return self._elsewhere[device]
+
+    def to(self, device_or_dtype: Any) -> SkipPatch:
+        """Itself, as the patchers hold the weights, or that of another device of several."""
+        return self._elsewhere.get(device_or_dtype, self)
 
     def models(self) -> list[ModelPatcher]:
         """The weights that ComfyUI has to load together with the model."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from comfy.controlnet import ControlBase
-from comfy.patcher_extension import WrappersMP
+from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor
 
-from ...scedit_core import SCEditError
+from ..files.hosted import tuners_on
 from .conditions import Condition
 from .patch import OUTPUT_KIND, WRAPPER_KEY, SkipPatch, make_ready, skip_patch
 
@@ -38,6 +39,7 @@ class PromptControl(ControlBase):
         Raises SCEditError if a control was made for another base model.
         """
         super().pre_run(model, percent_to_timestep_function)
+        self._forget_at_end(model.current_patcher)
         self._patch, self._joined = SkipPatch(), None
         for condition in self._conditions:
             # with an area the hint is the prompt's own, and covers that
@@ -66,15 +68,32 @@ class PromptControl(ControlBase):
     def cleanup(self) -> None:
         """Called when the sampling run ends."""
         super().cleanup()
+        self._forget()
+
+    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> PromptControl:
+        """The same link for another device, with tuners of its own."""
+        hosted = (one.hosted for one in self._conditions)
+        there = [replace(each, patcher=tuners_on(each.patcher, load_device)) for each in hosted]
+        conditions = [replace(one, hosted=own) for one, own in zip(self._conditions, there, strict=True)]
+        clone = PromptControl(conditions, self._weight)
+        if autoregister:
+            self.multigpu_clones[load_device] = clone
+        return clone
+
+    def _forget(self) -> None:
         self._patch.cleanup()
         self._patch, self._joined = SkipPatch(), None
 
-    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> Any:
-        """Refuse several devices, of which each would need weights of its own."""
-        raise SCEditError(
-            f"a control of a prompt works on one device, and this graph also samples on {load_device}; apply "
-            "it to the model, or sample on one device"
-        )
+    def _forget_at_end(self, patcher: Any) -> None:
+        """Keep nothing after a run that is cancelled: the host cleans up its patcher then, and no prompts."""
+        key = f"{WRAPPER_KEY}_{id(self)}"
+
+        def end(ended: Any) -> None:
+            ended.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, key)
+            self._forget()
+
+        patcher.remove_callbacks_with_key(CallbacksMP.ON_CLEANUP, key)  # a link of several prompts
+        patcher.add_callback_with_key(CallbacksMP.ON_CLEANUP, key, end)
 
     def _add_to(self, options: dict[str, Any]) -> None:
         """Put our edits after those of the MODEL. No dictionary or list that others hold is changed."""

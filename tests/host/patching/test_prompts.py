@@ -28,7 +28,7 @@ class Seen(NamedTuple):
     picture: torch.Tensor
 
 
-def see(model: Any, positive: Prompt, negative: Prompt, batch: int = 1) -> Seen:
+def see(model: Any, positive: Prompt, negative: Prompt, batch: int = 1, sampler: str = "euler") -> Seen:
     """Sample with two prompts."""
     seen = Seen([], [], torch.empty(0))
     watched = model.clone()
@@ -42,7 +42,7 @@ def see(model: Any, positive: Prompt, negative: Prompt, batch: int = 1) -> Seen:
     noise = torch.randn(batch, 4, 16, 16, generator=torch.Generator().manual_seed(7))
     with torch.inference_mode():
         made = comfy.sample.sample(
-            watched, noise, 3, 4.0, "euler", "normal", positive, negative, noise * 0,
+            watched, noise, 3, 4.0, sampler, "normal", positive, negative, noise * 0,
             disable_pbar=True, seed=1,
         )  # fmt: skip
     return seen._replace(picture=made)
@@ -164,6 +164,23 @@ def test_what_a_run_encodes_is_encoded_once_and_gone_at_its_end(model, control, 
     assert link._patch.edits == ()
 
 
+def test_a_cancelled_run_leaves_nothing_with_the_prompt(model, scope):
+    class Cancelled(Exception):
+        pass
+
+    def cancel(told: dict[str, Any]) -> torch.Tensor:
+        raise Cancelled
+
+    scoped, stopped = scope(prompt(1)), model.clone()
+    stopped.set_model_sampler_post_cfg_function(cancel)
+    with pytest.raises(Cancelled):
+        see(stopped, [*scoped, *scoped], prompt(2))
+    link = scoped[0][1]["control"]
+    assert link._joined is None
+    assert link._patch.edits == ()
+    assert not any(stopped.callbacks.values())
+
+
 def test_the_model_is_not_changed_and_the_weights_are_loaded_by_the_host(model, control, scope):
     before = sample(model)
     scoped = scope(prompt(1))
@@ -176,8 +193,3 @@ def test_the_model_is_not_changed_and_the_weights_are_loaded_by_the_host(model, 
 def test_a_control_for_another_model_is_told_when_sampling_starts(pack, scope):
     with pytest.raises(pack.scedit_core.SCEditError, match=r"was made for .* but this model is"):
         see(tiny_model("sd15_12skip"), scope(prompt(1)), prompt(2))
-
-
-def test_a_second_device_is_refused_in_a_sentence(pack, scope):
-    with pytest.raises(pack.scedit_core.SCEditError, match=r"works on one device, .* apply it to the model"):
-        scope(prompt(1))[0][1]["control"].deepclone_multigpu(torch.device("cuda", 1))
