@@ -12,6 +12,7 @@ from .files.load import SCEditLoadCSCTuner, SCEditLoadSCTuner
 from .files.save import SCEditSaveTuner
 from .hints.masks import SCEditOutpaint, SCEditRandomMask
 from .hints.nodes import HINT_NODES, SCEditPreprocess
+from .schedules.node import SCEditSchedule
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
 
@@ -26,6 +27,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditComposeConditions,
     SCEditApplyConditions,
     SCEditApplyToPrompt,
+    SCEditSchedule,
     *HINT_NODES,
     SCEditRandomMask,
     SCEditOutpaint,
