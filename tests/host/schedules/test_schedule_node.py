@@ -6,8 +6,7 @@ import comfy.hooks
 import comfy.samplers
 import pytest
 import torch
-from comfy_api.input import CurveInput
-from comfy_api.latest import io  # noqa: F401 - before comfy_api.input, which does not import by itself
+from comfy_api.latest._input import CurveInput
 from host_tools import tiny_model
 
 NUMBERS = {"strength": 1.0, "rest": 0.0, "start": 0.0, "end": 1.0}
@@ -101,7 +100,6 @@ def test_steps_lie_where_the_model_has_their_noise(pack, scheduler):
     places = pack.nodes.schedules.steps.places_of_steps(model, scheduler, 8)
     sigmas = comfy.samplers.calculate_sigmas(sampling, scheduler, 8)[:-1].tolist()
     assert places == sorted(places)
-    assert places[0] == pytest.approx(0, abs=1e-3)
     inside = [(p, s) for p, s in zip(places, sigmas, strict=True) if 0 < p < 1]
     assert len(inside) >= 5
     for place, sigma in inside:
