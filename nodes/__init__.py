@@ -13,6 +13,7 @@ from .files.save import SCEditSaveTuner
 from .hints.masks import SCEditOutpaint, SCEditRandomMask
 from .hints.nodes import HINT_NODES, SCEditPreprocess
 from .mix import SCEditMixConditions
+from .schedules.node import SCEditSchedule
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
 
@@ -28,6 +29,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditMixConditions,
     SCEditApplyConditions,
     SCEditApplyToPrompt,
+    SCEditSchedule,
     *HINT_NODES,
     SCEditRandomMask,
     SCEditOutpaint,

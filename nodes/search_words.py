@@ -23,6 +23,7 @@ WORDS: Mapping[str, str] = {
         "controlnet, apply controlnet, regional, conditioning, prompt, negative prompt, 提示词, 区域控制, "
         "プロンプト"
     ),
+    "SCEditSchedule": "strength over time, keyframes, timesteps, fade, curve, 强度变化, 时间表, スケジュール",
     "SCEditCanny": "canny edge, preprocessor, 线稿, 边缘检测, 線画, エッジ",
     "SCEditColor": "color palette, colour, preprocessor, 颜色, 色块, 色",
     "SCEditMaskedImage": "inpaint, cut out, mask, preprocessor, 局部重绘, 遮罩, マスク",

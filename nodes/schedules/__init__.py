@@ -1,0 +1,1 @@
+"""The room of schedules: strength over the denoising, made from shapes and shown."""

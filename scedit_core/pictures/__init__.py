@@ -1,0 +1,1 @@
+"""Pictures that say something: plots and sheets, drawn with Pillow."""
