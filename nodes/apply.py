@@ -28,6 +28,7 @@ class SCEditApplySCTuner(io.ComfyNode):
                     "strength", "Strength of the style: 0 off, 1 as trained, linear above and below."
                 ),
                 *widgets.when_and_where(),
+                widgets.schedule(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the style.")],
         )
@@ -41,8 +42,11 @@ class SCEditApplySCTuner(io.ComfyNode):
         start_percent: float = 0.0,
         end_percent: float = 1.0,
         mask: Tensor | None = None,
+        schedule: str = "",
     ) -> io.NodeOutput:
-        style = Condition(tuner, None, strength, start_percent, end_percent, mask)
+        style = Condition(
+            tuner, None, strength, start_percent, end_percent, mask, widgets.schedules(schedule)
+        )
         return io.NodeOutput(install(model, [style]))
 
 
@@ -61,6 +65,7 @@ class SCEditApplyCSCTuner(io.ComfyNode):
                     "strength", "Strength of the control: 0 off, 1 as trained, linear above and below."
                 ),
                 *widgets.when_and_where(),
+                widgets.schedule(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the control.")],
         )
@@ -75,6 +80,9 @@ class SCEditApplyCSCTuner(io.ComfyNode):
         start_percent: float = 0.0,
         end_percent: float = 1.0,
         mask: Tensor | None = None,
+        schedule: str = "",
     ) -> io.NodeOutput:
-        condition = Condition(control, image, strength, start_percent, end_percent, mask)
+        condition = Condition(
+            control, image, strength, start_percent, end_percent, mask, widgets.schedules(schedule)
+        )
         return io.NodeOutput(install(model, [condition]), ui=note_misfit(control, image))

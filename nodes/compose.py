@@ -32,6 +32,7 @@ class SCEditCondition(io.ComfyNode):
                 widgets.hint_image(),
                 widgets.strength("weight", "Weight of this control beside the others (alpha in the paper)."),
                 *widgets.when_and_where(),
+                widgets.schedule(),
             ],
             outputs=[
                 CONDITION.Output(display_name="condition", tooltip="For 'Compose' or 'Apply Conditions'.")
@@ -47,8 +48,11 @@ class SCEditCondition(io.ComfyNode):
         start_percent: float = 0.0,
         end_percent: float = 1.0,
         mask: Tensor | None = None,
+        schedule: str = "",
     ) -> io.NodeOutput:
-        condition = Condition(control, image, weight, start_percent, end_percent, mask)
+        condition = Condition(
+            control, image, weight, start_percent, end_percent, mask, widgets.schedules(schedule)
+        )
         return io.NodeOutput((condition,), ui=note_misfit(control, image))
 
 
@@ -92,13 +96,16 @@ class SCEditApplyConditions(io.ComfyNode):
                 widgets.strength(
                     "strength", "Strength of all conditions together, times the weight of each."
                 ),
+                widgets.schedule(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the controls.")],
         )
 
     @classmethod
-    def execute(cls, model: Any, conditions: tuple[Condition, ...], strength: float = 1.0) -> io.NodeOutput:
-        return io.NodeOutput(install(model, conditions, strength))
+    def execute(
+        cls, model: Any, conditions: tuple[Condition, ...], strength: float = 1.0, schedule: str = ""
+    ) -> io.NodeOutput:
+        return io.NodeOutput(install(model, _scheduled(conditions, schedule), strength))
 
 
 class SCEditApplyToPrompt(io.ComfyNode):
@@ -117,6 +124,7 @@ class SCEditApplyToPrompt(io.ComfyNode):
                 widgets.strength(
                     "strength", "Strength of all conditions together, times the weight of each."
                 ),
+                widgets.schedule(),
             ],
             outputs=[
                 io.Conditioning.Output(
@@ -127,9 +135,15 @@ class SCEditApplyToPrompt(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, conditioning: Any, conditions: tuple[Condition, ...], strength: float = 1.0
+        cls, conditioning: Any, conditions: tuple[Condition, ...], strength: float = 1.0, schedule: str = ""
     ) -> io.NodeOutput:
-        return io.NodeOutput(apply_to_prompt(conditioning, conditions, strength))
+        return io.NodeOutput(apply_to_prompt(conditioning, _scheduled(conditions, schedule), strength))
+
+
+def _scheduled(bundle: tuple[Condition, ...], schedule: str) -> tuple[Condition, ...]:
+    """The same conditions with a schedule of all of them, times that of each."""
+    common = widgets.schedules(schedule)
+    return tuple(replace(one, schedules=(*one.schedules, *common)) for one in bundle) if common else bundle
 
 
 def _normalized(bundle: tuple[Condition, ...]) -> tuple[Condition, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..scedit_core.curve import Curve
+from ..scedit_core.schedule import read_schedule
 from .search_words import WORDS
 
 # Shows the preview again when ComfyUI takes the picture from its cache; a schema field since ComfyUI 0.19.
@@ -98,6 +100,23 @@ def when_and_where() -> list[io.Input]:
             "cover the latent, its centre is used; a batch gives each latent its own mask, fewer repeat.",
         ),
     ]
+
+
+def schedule() -> io.String.Input:
+    """How a strength changes over the denoising."""
+    return io.String.Input(
+        "schedule",
+        default="",
+        tooltip="Strength over the denoising, as part : factor, linear between: 0:0.2, 0.4:1, 0.8:0. "
+        "Empty: the same throughout. 'Schedule' makes such a text and shows it.",
+        **ADVANCED,
+    )
+
+
+def schedules(text: str) -> tuple[Curve, ...]:
+    """What the text of a `schedule` input says, for a Condition. Raises SCEditError for a misspelt one."""
+    curve = read_schedule(text)
+    return () if curve is None else (curve,)
 
 
 def seed(tooltip: str, *, changes: bool = False, **more: Any) -> io.Int.Input:
