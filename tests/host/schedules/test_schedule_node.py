@@ -68,7 +68,8 @@ def test_each_shape_is_a_text_that_is_shown(nodes, shape, settings, text):
 
 
 def test_every_shape_that_is_offered_is_tested(nodes):
-    shape = nodes["SCEditSchedule"].define_schema().inputs[0]
+    inputs = {one.id: one for one in nodes["SCEditSchedule"].define_schema().inputs}
+    shape = inputs["shape"]
     assert {option.key for option in shape.options} == SHAPES.keys()
 
 
