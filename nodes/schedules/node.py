@@ -31,17 +31,17 @@ class SCEditSchedule(io.ComfyNode):
             **widgets.about(cls, "Schedule", ""),
             is_output_node=True,
             inputs=[
-                io.DynamicCombo.Input(
-                    "shape",
-                    options=options,
-                    tooltip="How the factor of the strength changes while the picture is made. 'own text' "
-                    "shows a schedule that you write.",
-                ),
                 io.Model.Input(
                     "model",
                     optional=True,
                     tooltip="With a model, the plot marks where the sampling's steps fall, and the node says "
                     "which points of the schedule lie between two steps and change nothing.",
+                ),
+                io.DynamicCombo.Input(
+                    "shape",
+                    options=options,
+                    tooltip="How the factor of the strength changes while the picture is made. 'own text' "
+                    "shows a schedule that you write.",
                 ),
                 widgets.choice(
                     "scheduler",

@@ -6,7 +6,7 @@ import comfy.hooks
 import comfy.samplers
 import pytest
 import torch
-from comfy_api.latest._input import CurveInput
+from comfy_api.latest import _input
 from host_tools import tiny_model
 
 NUMBERS = {"strength": 1.0, "rest": 0.0, "start": 0.0, "end": 1.0}
@@ -17,6 +17,13 @@ def make(nodes, shape, **settings):
     inputs = {name: settings.pop(name) for name in ("model", "scheduler", "steps") if name in settings}
     with torch.inference_mode():
         return nodes["SCEditSchedule"].execute(shape={"shape": shape, **settings}, **inputs)
+
+
+def core_curve(raw):
+    """What core's Curve Editor puts out."""
+    if not hasattr(_input, "CurveInput"):
+        pytest.skip("this ComfyUI has no Curve Editor, and nothing to connect to the socket")
+    return _input.CurveInput.from_raw(raw)
 
 
 def keyframes(*frames):
@@ -58,7 +65,7 @@ SHAPES = {
 def test_each_shape_is_a_text_that_is_shown(nodes, shape, settings, text):
     settings = dict(settings)
     if shape == "curve":
-        settings["curve"] = CurveInput.from_raw({**settings["curve"], "interpolation": "linear"})
+        settings["curve"] = core_curve({**settings["curve"], "interpolation": "linear"})
     if shape == "hook keyframes":
         settings["keyframes"] = keyframes(*settings["keyframes"])
     output = make(nodes, shape, **settings)
@@ -68,12 +75,13 @@ def test_each_shape_is_a_text_that_is_shown(nodes, shape, settings, text):
 
 
 def test_every_shape_that_is_offered_is_tested(nodes):
-    shape = nodes["SCEditSchedule"].define_schema().inputs[0]
+    inputs = {one.id: one for one in nodes["SCEditSchedule"].define_schema().inputs}
+    shape = inputs["shape"]
     assert {option.key for option in shape.options} == SHAPES.keys()
 
 
 def test_a_bent_curve_is_followed_closely(nodes, pack):
-    curve = CurveInput.from_raw([[0, 0], [0.3, 0.9], [0.7, 0.2], [1, 1]])
+    curve = core_curve([[0, 0], [0.3, 0.9], [0.7, 0.2], [1, 1]])
     text = make(nodes, "curve", strength=1.0, rest=0.0, curve=curve).args[0]
     read = pack.scedit_core.schedule.read_schedule(text)
     off = max(abs(read.at(k / 500) - curve.interp(k / 500)) for k in range(501))
