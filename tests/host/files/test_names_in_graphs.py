@@ -17,7 +17,8 @@ ELSEWHERE, NEW = NAMES.ELSEWHERE, {**NAMES.ELSEWHERE, **NAMES.NOT_NEW}
 
 # inputs of text or choice that name nothing on the disk
 NO_NAMES = {
-    "author", "blocks", "caption_when_missing", "condition", "description", "license", "title", "trigger",
+    "author", "blocks", "caption_when_missing", "condition", "description", "license", "schedule",
+    "title", "trigger", "weights",
 }  # fmt: skip
 READ = [
     ("SCEditLoadSCTuner", "tuner_name"),

@@ -14,6 +14,7 @@ STYLES = ("sc_full", "sc_layers", "sc_r01", "swift_encoder")
 CONTROLS = ("csc_k1", "csc_s07")
 STRENGTHS = (1.0, 1.0, 0.6, -0.5, 0.0)
 TIMES = ((0.0, 1.0), (0.0, 1.0), (0.0, 0.5), (0.4, 1.0), (0.2, 0.7), (1.0, 1.0))
+SCHEDULES = ("", "", "0:1, 1:0", "0:0, 0.5:0, 0.5:1", "0.3:-0.5, 0.7:2")
 PLACES = ("all", "all", "left", "right half", "mask bounds", "masked")
 SIZES = ((8, 8), (8, 8), (8, 12), (16, 8))
 SAMPLERS = ("euler", "euler", "euler_ancestral", "dpmpp_2m", "heun", "euler_cfg_pp")
@@ -30,6 +31,7 @@ class Edit:
     picture: int = 0
     pictures: int = 1
     masks: int = 0
+    schedule: str = ""
 
     @property
     def is_control(self) -> bool:
@@ -94,6 +96,7 @@ def drawn_edit(random: Random, names: tuple[str, ...] = STYLES + CONTROLS) -> Ed
         strength=random.choice(STRENGTHS),
         times=random.choice(TIMES),
         masks=random.choice((0, 0, 1, 2)),
+        schedule=random.choice(SCHEDULES),
     )
     if not edit.is_control:
         return edit

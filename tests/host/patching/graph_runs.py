@@ -131,7 +131,7 @@ class Graphs:
 
     def _how(self, edit: Edit) -> dict[str, Any]:
         how: dict[str, Any] = {"start_percent": edit.times[0], "end_percent": edit.times[1]}
-        how["mask"] = mask(edit.masks) if edit.masks else None
+        how |= {"mask": mask(edit.masks) if edit.masks else None, "schedule": edit.schedule}
         if not edit.is_control:
             return {**how, "tuner": self.tuners[edit.tuner]}
         hints = picture(SIDE, SIDE, batch=edit.pictures, seed=edit.picture)
