@@ -55,7 +55,9 @@ def test_a_file_in_fp32_is_brought_to_the_dtype_that_the_layers_compute_in(pack:
 def test_edits_that_a_model_has_are_held_in_place_while_it_is_trained_on(nodes: Any, pack: Any) -> None:
     tuner, control = load(nodes, "SCEditLoadSCTuner", "sc_full"), load(nodes, "SCEditLoadCSCTuner", "csc_k1")
     assert tuner.patcher.is_dynamic()
-    model = run(nodes["SCEditApplySCTuner"], model=tiny_model(), tuner=tuner)
+    base = tiny_model()
+    base.load_device = CUDA  # as the tuners': for a MODEL on another device they would be copied there
+    model = run(nodes["SCEditApplySCTuner"], model=base, tuner=tuner)
     model = run(nodes["SCEditApplyCSCTuner"], model=model, control=control, image=picture())
     clone = model.clone()
     pack.nodes.training.patch.hold_in_place(clone)
