@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from comfy_api.latest import io
 
 from ..scedit_core import SCEditError
+from ..scedit_core.curve import FACTORS, NUMBER, entries_of
 from ..scedit_core.errors import shown
 from . import widgets
 from .patching.conditions import Condition
@@ -17,11 +17,9 @@ from .sockets import CONDITION
 from .telling import told
 
 _MOST_ROWS = 16
-_LARGEST = 10.0
 _MOST_CHARACTERS = 1_000
 _EXAMPLE = "0.5, off 0.3, 0.2"
-_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?"
-_ENTRY = re.compile(rf"\s*(off)?\s*({_NUMBER})?\s*", re.IGNORECASE)
+_ENTRY = re.compile(rf"\s*(off)?\s*({NUMBER})?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def read_weights(text: str) -> list[Row]:
             f"weights has {len(text)} characters, at most {_MOST_CHARACTERS} are read; write it like "
             f"'{_EXAMPLE}'"
         )
-    entries = re.split(r"[,;\u3001\n]", unicodedata.normalize("NFKC", text))
+    entries = entries_of(text)
     if len(entries) > _MOST_ROWS:
         raise SCEditError(
             f"weights has {len(entries)} entries, and there are {_MOST_ROWS} sockets at most; write one for "
@@ -100,9 +98,9 @@ def _row(entry: str) -> Row:
         )
     off, number = match.groups()
     weight = float(number) if number else 1.0
-    if abs(weight) > _LARGEST:
+    if not FACTORS[0] <= weight <= FACTORS[1]:
         raise SCEditError(
-            f"weights go from {-_LARGEST:g} to {_LARGEST:g}, got {shown(number, 40)}; write a smaller one"
+            f"weights go from {FACTORS[0]:g} to {FACTORS[1]:g}, got {shown(number, 40)}; write a smaller one"
         )
     return Row(weight, is_on=off is None)
 

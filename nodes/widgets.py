@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..scedit_core.curve import Curve
+from ..scedit_core.curve import FACTORS, Curve
 from ..scedit_core.schedule import read_schedule
 from .search_words import WORDS
 
@@ -85,7 +85,7 @@ def hint_image() -> io.Image.Input:
 
 def strength(name: str, tooltip: str) -> io.Float.Input:
     """A strength or weight, 1 by default."""
-    return number(name, 1.0, (-10.0, 10.0), tooltip, step=0.01)
+    return number(name, 1.0, FACTORS, tooltip, step=0.01)
 
 
 def when_and_where() -> list[io.Input]:

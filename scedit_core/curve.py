@@ -15,8 +15,8 @@ from .errors import SCEditError, shown
 MOST_POINTS = 256
 FACTORS = (-10.0, 10.0)
 _MOST_CHARACTERS = 8_192
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
-_POINT = re.compile(rf"\s*({_NUMBER})\s*([:=@])\s*({_NUMBER})\s*", re.IGNORECASE)
+NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[-+]?[0-9]+)?"
+_POINT = re.compile(rf"\s*({NUMBER})\s*([:=@])\s*({NUMBER})\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,7 @@ def read_curve(text: str, what: str, last: float, example: str) -> Curve | None:
         raise SCEditError(
             f"{what} has {len(text)} characters, at most {_MOST_CHARACTERS} are read; write fewer points"
         )
-    text = unicodedata.normalize("NFKC", text)  # wide signs to plain ones
-    parts = [part for part in re.split(r"[,;\u3001\n]", text) if part.strip()]
+    parts = [part for part in entries_of(text) if part.strip()]
     if len(parts) > MOST_POINTS:
         raise SCEditError(
             f"{what} has {len(parts)} points, at most {MOST_POINTS} are read; between points it is linear"
@@ -97,6 +96,11 @@ def read_curve(text: str, what: str, last: float, example: str) -> Curve | None:
     points = tuple(_point(part, what, last, example) for part in parts)
     _check_order(points, what)
     return Curve(points)
+
+
+def entries_of(text: str) -> list[str]:
+    """What a text lists, with wide signs made plain: commas, semicolons and new lines part its entries."""
+    return re.split(r"[,;\u3001\n]", unicodedata.normalize("NFKC", text))
 
 
 def _point(part: str, what: str, last: float, example: str) -> tuple[float, float]:

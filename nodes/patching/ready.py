@@ -147,8 +147,10 @@ class Kept:
                 own = slice(number * count, (number + 1) * count)
                 seen = (whole, area) if edit.is_whole else (call, None)
                 found, taken = self._features(edit, seen[0], rows, seen[1])
-                features.append(_taken(found or (), [0] * count if taken is None else taken[own]))
-                masks.append(_taken((self._mask(edit, *seen),), rows.latents[own])[0])
+                places = [0] * count if taken is None else taken[own]
+                features.append(_taken(found or (), self.tensor(places, call.device)))
+                latents = self.tensor(rows.latents[own], call.device)
+                masks.append(_taken((self._mask(edit, *seen),), latents)[0])
             beside = tuple(_stacked(each) for each in zip(*features, strict=True))
             self.chunks[key] = rows.latents, beside or None, _stacked(masks)
         return self.chunks[key][1:]
@@ -170,11 +172,9 @@ def _aside(feature: Tensor) -> Tensor:
     return feature.to(comfy.model_management.unet_offload_device(), non_blocking=feature.is_cuda)
 
 
-def _taken(features: Features, numbers: Sequence[int]) -> Features:
+def _taken(features: Features, numbers: Tensor) -> Features:
     """Of each block the feature for every row of a chunk."""
-    return tuple(
-        each if each is None else cycled(each, torch.tensor(numbers, device=each.device)) for each in features
-    )
+    return tuple(each if each is None else cycled(each, numbers) for each in features)
 
 
 def _stacked(parts: Sequence[Tensor | None], device: torch.device | None = None) -> Tensor | None:
