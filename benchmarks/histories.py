@@ -1,6 +1,6 @@
 """Random histories of what users do with graphs in one living ComfyUI, and whether all that must hold does.
 
-    python dev.py bench histories [--count 1000] [--seed 0] [--first 0] [--mode both|static|dynamic]
+    python dev.py bench histories [--count 1000] [--seed 0] [--first 0] [--mode both|static|dynamic] [--device cuda]
 
 A history applies tuners to a MODEL and to prompts, changes settings, clones, samples, cancels at any step and
 inside of one, unloads, and samples again, on a tiny U-Net on the CPU. The same configuration has to give the
@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from host_start import find_comfyui
+from host_start import add_device_option, chosen_device, find_comfyui, start
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 find_comfyui()
@@ -30,8 +30,10 @@ MODES = ("static", "dynamic")
 
 
 def pack_of(base: str) -> Any:
-    """The pack in a ComfyUI on the CPU that is ready for dynamic VRAM, the golden tuners in its folder."""
-    if find_spec("comfy_aimdo"):  # as main.py does, before anything of ComfyUI is imported
+    """The pack in a ComfyUI that is ready for dynamic VRAM, the golden tuners in its folder."""
+    if chosen_device(sys.argv[1:]) == "cuda":
+        start("cuda")
+    elif find_spec("comfy_aimdo"):  # as main.py does, before anything of ComfyUI is imported
         import comfy_aimdo.control
 
         comfy_aimdo.control.init()
@@ -72,6 +74,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first history")
     parser.add_argument("--mode", choices=("both", *MODES), default="both", help="how ComfyUI holds weights")
+    add_device_option(parser)
     options = parser.parse_args()
     modes = MODES if options.mode == "both" else (options.mode,)
     middle = options.first + -(-options.count // len(modes))

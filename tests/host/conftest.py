@@ -14,6 +14,7 @@ import pytest
 from support import GOLDEN, REPOSITORY, load_package
 
 COMFYUI = os.environ.get("COMFYUI_PATH", "")
+ON_CARD = os.environ.get("SCEDIT_TEST_DEVICE") == "cuda"  # of this machine, with ComfyUI as main.py starts it
 PACK = "scedit_pack"
 
 # Without ComfyUI there is nothing to test here; the header of the run says so.
@@ -21,13 +22,18 @@ collect_ignore_glob = [] if COMFYUI else ["*.py"]
 
 if COMFYUI:
     sys.path.insert(0, COMFYUI)
-    if find_spec("comfy_aimdo"):  # newer ComfyUIs; main.py does it before anything of ComfyUI is imported
+    if ON_CARD:
+        sys.path.append(str(REPOSITORY / "benchmarks"))
+        from host_start import start
+
+        start("cuda")
+    elif find_spec("comfy_aimdo"):  # newer ComfyUIs; main.py does it before anything of ComfyUI is imported
         import comfy_aimdo.control
 
         comfy_aimdo.control.init()
     import comfy.cli_args
 
-    comfy.cli_args.args.cpu = True
+    comfy.cli_args.args.cpu = not ON_CARD
     import comfy.memory_management
     import comfy.model_patcher
     import folder_paths

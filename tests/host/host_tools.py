@@ -8,6 +8,7 @@ from typing import Any
 import comfy.latent_formats
 import comfy.memory_management
 import comfy.model_base
+import comfy.model_management
 import comfy.model_patcher
 import comfy.sample
 import comfy.supported_models_base
@@ -28,11 +29,11 @@ def tiny_model(unet: str = "sd15_6skip", dtype: torch.dtype = torch.float32) -> 
 
     config = Tiny(entry["comfyui_unet_config"])
     config.unet_config["dtype"] = dtype
-    model = comfy.model_base.BaseModel(config, device="cpu")
+    model = comfy.model_base.BaseModel(config, device=comfy.model_management.unet_offload_device())
     weights = load_file(GOLDEN.path(entry["file"]))
     model.diffusion_model.load_state_dict({key: value.to(dtype) for key, value in weights.items()})
-    cpu = torch.device("cpu")
-    return comfy.model_patcher.CoreModelPatcher(model, cpu, cpu)
+    places = (comfy.model_management.get_torch_device(), comfy.model_management.unet_offload_device())
+    return comfy.model_patcher.CoreModelPatcher(model, *places)
 
 
 def drawn(

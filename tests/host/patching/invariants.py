@@ -36,7 +36,7 @@ def weights_of(model: Any) -> str:
     digest = hashlib.sha256()
     for key, value in model.model.state_dict().items():
         digest.update(key.encode())
-        digest.update(value.contiguous().view(torch.uint8).numpy().data)
+        digest.update(value.cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

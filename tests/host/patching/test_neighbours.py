@@ -64,8 +64,8 @@ def small_controlnet():
         lambda: comfy.cldm.cldm.ControlNet(**config, hint_channels=3, operations=comfy.ops.manual_cast),
         lambda weights: torch.randn(weights.shape, generator=generator) * 0.05,
     )
-    cpu = torch.device("cpu")
-    return comfy.controlnet.ControlNet(network, load_device=cpu, manual_cast_dtype=None)
+    place = comfy.model_management.get_torch_device()
+    return comfy.controlnet.ControlNet(network, load_device=place, manual_cast_dtype=None)
 
 
 def sample_with_controlnet(model, strength=1.0):
