@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,8 @@ from gpu_rows import Report
 STEPS = 12  # of a measured run; the first one, which encodes hints, is not counted
 TINY_STEPS = 2
 ALONE = "U-Net alone"
+RATIOS = {"ratio": "ms", "gpu_ratio": "gpu_ms"}
+PROFILED = (2, 6)  # steps of two runs, whose difference is free of what is done once a run
 
 
 def steps(bench: Bench, report: Report, base: str) -> None:
@@ -59,13 +61,13 @@ def _measure_all(
 ) -> None:
     alone: Mapping[str, float] = {}
     for name, (model, control) in variants.items():
-        run = partial(_measure, bench, (model, control), size, alone.get("ms"), compiled=compiled)
+        run = partial(_measure, bench, (model, control), size, alone, compiled=compiled)
         numbers = report.measure(name, run)
         alone = numbers if name == ALONE else alone
 
 
 def _measure(
-    bench: Bench, variant: tuple[Any, Any], size: int, alone: float | None, *, compiled: bool
+    bench: Bench, variant: tuple[Any, Any], size: int, alone: Mapping[str, float], *, compiled: bool
 ) -> tuple[dict[str, float], str]:
     """Numbers of one variant, after a run that warms up, and what is to be told of it."""
     meter, (model, control) = bench.meter, variant
@@ -74,8 +76,8 @@ def _measure(
         model = _compile(bench, model)
     warm = meter.seconds(lambda: sample(model, size, 2, control))
     numbers = _step(bench, model, size, control)
-    if alone:
-        numbers["ratio"] = numbers["ms"] / alone
+    numbers |= _on_card(bench, model, size, control)
+    numbers |= {ratio: numbers[ms] / alone[ms] for ratio, ms in RATIOS.items() if alone.get(ms)}
     return numbers, f"{_graphs()}, first run {warm:.1f} s" if compiled else ""
 
 
@@ -109,3 +111,29 @@ def _step(bench: Bench, model: Any, size: int, control: Any) -> dict[str, float]
     sample(model, size, count, control, after_step)
     between = [later - earlier for earlier, later in pairwise(times)]
     return {"ms": 1000 * statistics.median(between), "peak_mb": max(peaks) / 1e6}
+
+
+def _on_card(bench: Bench, model: Any, size: int, control: Any) -> dict[str, float]:
+    """Milliseconds that a card's kernels take in a step, and how many there are; nothing of a CPU.
+
+    A fast card waits for Python between kernels: a step's time is then that of launching them, which varies
+    with whatever else the processor does; this does not.
+    """
+    if bench.device.type != "cuda":
+        return {}
+    few, many = (_kernels(lambda count=count: sample(model, size, count, control)) for count in PROFILED)
+    steps = PROFILED[1] - PROFILED[0]
+    return {"gpu_ms": (many[0] - few[0]) / 1000 / steps, "kernels": (many[1] - few[1]) / steps}
+
+
+def _kernels(run: Callable[[], Any]) -> tuple[float, int]:
+    """Microseconds of all kernels of a call, and their number."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+        run()
+        torch.cuda.synchronize()
+    ours = [
+        event
+        for event in profiler.events()
+        if event.device_type == torch.autograd.DeviceType.CUDA and not event.name.startswith("Mem")
+    ]
+    return sum(event.time_range.elapsed_us() for event in ours), len(ours)

@@ -11,7 +11,10 @@ from typing import Any, Literal
 
 State = Literal["ok", "FAILED", "measured", "no memory", "not run"]
 
-MEASURES = {"ms": "ms", "ratio": "of base", "peak_mb": "peak MB"}  # a row's numbers that are columns too
+MEASURES = {
+    "ms": "ms", "ratio": "of base", "gpu_ms": "GPU ms", "gpu_ratio": "of base", "kernels": "kernels",
+    "peak_mb": "peak MB",
+}  # fmt: skip  # a row's numbers that are columns too
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Random histories of what users do with graphs in one living ComfyUI, and whether all that must hold does.
 
-    python dev.py bench histories [--count 1000] [--seed 0] [--first 0] [--mode both|static|dynamic] [--device cuda]
+    python dev.py bench histories [--count 1000] [--seed 0] [--first 0] [--mode static] [--device cuda]
 
 A history applies tuners to a MODEL and to prompts, changes settings, clones, samples, cancels at any step and
-inside of one, unloads, and samples again, on a tiny U-Net on the CPU. The same configuration has to give the
+inside of one, unloads, and samples again, on a tiny U-Net. The same configuration has to give the
 same picture, bit for bit; the base model stays as it is; nothing that a run made ready outlives it; the bytes
 of living tensors do not grow (tests/host/patching/histories.py says it in full). Half of the histories are
 lived in each of the ways that ComfyUI holds weights. What does not hold is printed with what was done before:

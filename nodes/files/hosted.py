@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,11 +71,23 @@ def read_hosted(name: str, path: Path) -> tuple[Checkpoint, HostedTuners]:
     The weights stay in the file, unless ComfyUI was started with --disable-mmap: then they are copied.
     """
     mapped = not comfy.cli_args.args.disable_mmap
-    checkpoint, tuners = read_tuners(path, CastingLayers, mapped=mapped)
+    with _ordinary_weights():
+        checkpoint, tuners = read_tuners(path, CastingLayers, mapped=mapped)
     hosted = _host(name, tuners, checkpoint.metadata)
     if mapped:
         hosted.patcher.set_model_patch(_MappedFile(Stamp.of(checkpoint.path)), _FILE_KIND)
     return checkpoint, hosted
+
+
+@contextmanager
+def _ordinary_weights() -> Iterator[None]:
+    """Within, what is made are weights like any others, though nodes are executed in inference mode.
+
+    Weights that are born in it break, wherever they are used, once something outside of it moves them to
+    another device: the host does so where a run ends, and where others load models by themselves.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 class _MappedFile:
@@ -102,7 +115,7 @@ def in_place(patcher: ModelPatcher) -> ModelPatcher:
     """
     if not patcher.is_dynamic():
         return patcher
-    with torch.inference_mode(False):  # what is made in inference mode cannot be differentiated through
+    with _ordinary_weights():  # what is made in inference mode cannot be differentiated through
         state_dict = {key: value.to("cpu", copy=True) for key, value in patcher.model.state_dict().items()}
         tuners = fill_tuners(patcher.model.spec, state_dict, operations=CastingLayers)
     tuners.requires_grad_(False)
@@ -115,8 +128,9 @@ def tuners_on(patcher: ModelPatcher, device: torch.device) -> ModelPatcher:
         return patcher
     copies = patcher.attachments.setdefault(_DEVICES, {})
     if device not in copies:
-        state_dict = {key: value.to("cpu") for key, value in patcher.model.state_dict().items()}
-        tuners = fill_tuners(patcher.model.spec, state_dict, operations=CastingLayers)
+        with _ordinary_weights():
+            state_dict = {key: value.to("cpu") for key, value in patcher.model.state_dict().items()}
+            tuners = fill_tuners(patcher.model.spec, state_dict, operations=CastingLayers)
         tuners.requires_grad_(False)
         copy = comfy.model_patcher.CoreModelPatcher(tuners, device, patcher.offload_device)
         copy.model_options = comfy.utils.deepcopy_list_dict(patcher.model_options)  # looks after the file
