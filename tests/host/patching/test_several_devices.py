@@ -17,6 +17,11 @@ from host_tools import picture, run, tiny_model
 from invariants import things_of_runs
 from test_prompts import prompt, scope, see  # noqa: F401 - a fixture
 
+ON_CPU = comfy.model_management.get_torch_device().type == "cpu"
+pytestmark = pytest.mark.skipif(
+    not ON_CPU, reason="two devices are made of one CPU; ComfyUI computes on a card"
+)
+
 FIRST, SECOND = torch.device("cpu"), torch.device("cpu", 1)
 CLOSE = {"rtol": 1e-3, "atol": 2e-4}  # a prompt computed by itself: the same sums in other groupings
 
