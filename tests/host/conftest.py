@@ -29,8 +29,8 @@ if COMFYUI:
         start("cuda")
         import torch
 
-        # Tests compare runs whose batches differ, which kernels of other sizes compute: with TF32 convolutions,
-        # ComfyUI's default, they are 1e-3 apart.
+        # Tests compare runs whose batches differ, which other kernels compute: with TF32 convolutions, which
+        # ComfyUI leaves switched on, they are 1e-3 apart.
         torch.backends.cudnn.allow_tf32 = False
     elif find_spec("comfy_aimdo"):  # newer ComfyUIs; main.py does it before anything of ComfyUI is imported
         import comfy_aimdo.control
