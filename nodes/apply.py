@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from . import widgets
+from .files.presets import read_weights
 from .patching.conditions import Condition
 from .patching.patch import install
 from .sockets import CONTROL, TUNER
@@ -29,6 +30,7 @@ class SCEditApplySCTuner(io.ComfyNode):
                 ),
                 *widgets.when_and_where(),
                 widgets.schedule(),
+                *widgets.by_skip_and_latent(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the style.")],
         )
@@ -43,10 +45,13 @@ class SCEditApplySCTuner(io.ComfyNode):
         end_percent: float = 1.0,
         mask: Tensor | None = None,
         schedule: str = "",
+        skip_weights: str = "",
+        latent_weights: str = "",
     ) -> io.NodeOutput:
         style = Condition(
-            tuner, None, strength, start_percent, end_percent, mask, widgets.schedules(schedule)
-        )
+            tuner, None, strength, start_percent, end_percent, mask, widgets.schedules(schedule),
+            widgets.by_latent(latent_weights), read_weights(skip_weights),
+        )  # fmt: skip
         return io.NodeOutput(install(model, [style]))
 
 
@@ -66,6 +71,8 @@ class SCEditApplyCSCTuner(io.ComfyNode):
                 ),
                 *widgets.when_and_where(),
                 widgets.schedule(),
+                *widgets.by_skip_and_latent(),
+                widgets.priority(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the control.")],
         )
@@ -81,8 +88,12 @@ class SCEditApplyCSCTuner(io.ComfyNode):
         end_percent: float = 1.0,
         mask: Tensor | None = None,
         schedule: str = "",
+        skip_weights: str = "",
+        latent_weights: str = "",
+        priority: str = "balanced",
     ) -> io.NodeOutput:
         condition = Condition(
-            control, image, strength, start_percent, end_percent, mask, widgets.schedules(schedule)
-        )
+            control, image, strength, start_percent, end_percent, mask, widgets.schedules(schedule),
+            widgets.by_latent(latent_weights), read_weights(skip_weights), priority,
+        )  # fmt: skip
         return io.NodeOutput(install(model, [condition]), ui=note_misfit(control, image))

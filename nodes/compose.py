@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..scedit_core import SCEditError
 from . import widgets
+from .files.presets import read_weights
 from .patching.conditions import Condition
 from .patching.patch import install
 from .patching.prompts import apply_to_prompt
@@ -33,6 +34,8 @@ class SCEditCondition(io.ComfyNode):
                 widgets.strength("weight", "Weight of this control beside the others (alpha in the paper)."),
                 *widgets.when_and_where(),
                 widgets.schedule(),
+                *widgets.by_skip_and_latent(),
+                widgets.priority(),
             ],
             outputs=[
                 CONDITION.Output(display_name="condition", tooltip="For 'Compose' or 'Apply Conditions'.")
@@ -49,10 +52,14 @@ class SCEditCondition(io.ComfyNode):
         end_percent: float = 1.0,
         mask: Tensor | None = None,
         schedule: str = "",
+        skip_weights: str = "",
+        latent_weights: str = "",
+        priority: str = "balanced",
     ) -> io.NodeOutput:
         condition = Condition(
-            control, image, weight, start_percent, end_percent, mask, widgets.schedules(schedule)
-        )
+            control, image, weight, start_percent, end_percent, mask, widgets.schedules(schedule),
+            widgets.by_latent(latent_weights), read_weights(skip_weights), priority,
+        )  # fmt: skip
         return io.NodeOutput((condition,), ui=note_misfit(control, image))
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..scedit_core.curve import FACTORS, Curve
+from ..scedit_core.curve import FACTORS, Curve, read_curve
 from ..scedit_core.schedule import read_schedule
+from ..scedit_core.strength import Factors
 from .search_words import WORDS
 
 # Shows the preview again when ComfyUI takes the picture from its cache; a schema field since ComfyUI 0.19.
@@ -29,6 +30,8 @@ def about(node: type[io.ComfyNode], title: str, room: str) -> dict[str, Any]:
     }
 
 
+PRIORITIES = ("balanced", "prompt", "control")
+_MOST_LATENTS = 100_000
 # of an input that may be left out, and of one that the frontend folds away besides
 OPTIONAL: dict[str, Any] = {"optional": True}
 ADVANCED: dict[str, Any] = {"optional": True, "advanced": True}
@@ -117,6 +120,45 @@ def schedules(text: str) -> tuple[Curve, ...]:
     """What the text of a `schedule` input says, for a Condition. Raises SCEditError for a misspelt one."""
     curve = read_schedule(text)
     return () if curve is None else (curve,)
+
+
+def by_skip_and_latent() -> list[io.Input]:
+    """How a strength differs from skip to skip, and from latent to latent."""
+    return [
+        text(
+            "skip_weights",
+            "",
+            "Weight of each skip, the deepest first: 1, 1, 0.5, 0 and so on, one for each; or of some by "
+            "their number: 9-11:0.5, 0 is the deepest; or the name of a preset: structure, detail, colour, "
+            "deep, shallow, or one of models/scedit/presets.txt. Empty: 1 for all.",
+            **ADVANCED,
+        ),
+        text(
+            "latent_weights",
+            "",
+            "Weight of each latent of a batch, or frame of a video, as number : factor, linear between: "
+            "0:0, 15:1. The first is 0. Empty: 1 for all.",
+            **ADVANCED,
+        ),
+    ]
+
+
+def by_latent(text: str) -> Factors:
+    """What the text of a `latent_weights` input says. Raises SCEditError for a misspelt one."""
+    curve = read_curve(text, "latent_weights", _MOST_LATENTS, "0:0, 15:1")
+    return Factors() if curve is None else Factors(latents=(curve,))
+
+
+def priority() -> io.Combo.Input:
+    """Whether the prompt or the control matters more."""
+    return choice(
+        "priority",
+        PRIORITIES,
+        "What matters more where prompt and control disagree. balanced: as trained. prompt: shallow skips "
+        "are steered less. control: likewise, and the negative prompt not at all, so that cfg strengthens "
+        "the control.",
+        **ADVANCED,
+    )
 
 
 def seed(tooltip: str, *, changes: bool = False, **more: Any) -> io.Int.Input:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -64,10 +64,14 @@ class Gallery:
         style_strength: float = 1.0,
         normalize: bool = False,
         strength: float = 1.0,
+        how: Mapping[str, str] | None = None,
     ) -> np.ndarray:
-        """The scene's caption, under controls of these weights that read the scene's picture."""
+        """The scene's caption, under controls of these weights that read the scene's picture.
+
+        `how` are further inputs of each condition.
+        """
         controls = tuple(
-            Control(f"{hint}_control", self.source(scene), hint, weight)
+            Control(f"{hint}_control", self.source(scene), hint, weight, how=tuple((how or {}).items()))
             for hint, weight in (weights or {}).items()
         )
         return self.studio.paint(

@@ -27,7 +27,8 @@ class Control:
     """One control: its tuner, the picture in ComfyUI's input folder that it reads, and its weight.
 
     `hint` names what makes the hint of the picture: canny, color, masked (with `mask`, a picture that is
-    white where something new is wanted), or ready if the picture is a hint already.
+    white where something new is wanted), or ready if the picture is a hint already. `how` are further inputs
+    of the condition by name, as ("schedule", "0:1, 0.6:0").
     """
 
     tuner: str
@@ -35,6 +36,7 @@ class Control:
     hint: str = "ready"
     weight: float = 1.0
     mask: str = ""
+    how: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,9 @@ def _controls(controls: Sequence[Control], normalize: bool) -> Graph:
             image = [f"hint{number}", 0]
         nodes[f"load{number}"] = _node("SCEditLoadCSCTuner", tuner_name=control.tuner)
         nodes[f"condition{number}"] = _node(
-            "SCEditCondition", control=[f"load{number}", 0], image=image, weight=control.weight
-        )
+            "SCEditCondition", control=[f"load{number}", 0], image=image, weight=control.weight,
+            **dict(control.how),
+        )  # fmt: skip
     rows = {f"conditions.condition{number}": [f"condition{number}", 0] for number in range(len(controls))}
     nodes["compose"] = _node("SCEditComposeConditions", normalize=normalize, **rows)
     return nodes

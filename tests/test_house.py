@@ -26,6 +26,7 @@ SHARED = {
     "widgets",
     "files.folders",
     "files.hosted",
+    "files.presets",
     "patching.conditions",
     "patching.patch",
     "patching.prompts",

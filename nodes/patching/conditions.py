@@ -14,6 +14,7 @@ from torch import Tensor
 from ...scedit_core import SCEditError, SkipEdit, SkipLayout
 from ...scedit_core.curve import Curve
 from ...scedit_core.hint import to_hint, to_mask
+from ...scedit_core.skip_weights import SkipWeights, soft_weights
 from ...scedit_core.strength import Factors
 from ..files.hosted import HostedTuners
 
@@ -27,7 +28,8 @@ _PIECES = 32  # of a slope over the denoising, each of them straight over noise 
 class Condition:
     """A tuner set with what it sees and how it acts; `image` is None for a style.
 
-    `schedules` go over the denoising, from 0 at its start to 1 at its end; `factors` have all the rest.
+    `schedules` go over the denoising, from 0 at its start to 1 at its end. `priority` is "balanced", "prompt"
+    or "control", and `factors` have what is known without a MODEL.
     """
 
     hosted: HostedTuners
@@ -38,21 +40,37 @@ class Condition:
     mask: Tensor | None = None
     schedules: tuple[Curve, ...] = ()
     factors: Factors = field(default_factory=Factors)
+    skip_weights: SkipWeights | None = None
+    priority: str = "balanced"
 
     def applied(self, model: ModelPatcher, strength: float, *, is_whole: bool = True) -> Applied:
         """The edit that it is on a MODEL. Raises SCEditError if its tuners were made for another one."""
         tuners = self.hosted.patcher.model
-        tuners.spec.check_fits(skip_layout(model), self.hosted.name)
+        layout = skip_layout(model)
+        tuners.spec.check_fits(layout, self.hosted.name)
         edit = SkipEdit(
             tuners,
             strength * self.weight,
             hint=None if self.image is None else to_hint(self.image),
             mask=None if self.mask is None else to_mask(self.mask),
             is_whole=is_whole,
-            factors=self.factors,
+            factors=self._factors_on(len(layout.channels)),
         )
         when = When(self.start_percent, self.end_percent, self.schedules)
         return Applied(edit, self.hosted.patcher, when, model.get_model_object("model_sampling"))
+
+    def _factors_on(self, skips: int) -> Factors:
+        """All factors, on a MODEL of so many skips."""
+        by_depth = [1.0] * skips if self.skip_weights is None else self.skip_weights.of_skips(skips)
+        prompts = self.factors.prompts
+        if self.priority != "balanced":
+            by_depth = [weight * soft for weight, soft in zip(by_depth, soft_weights(skips), strict=True)]
+        if self.priority == "control":
+            prompts = (prompts[0], 0.0)
+        if self.hosted.patcher.model.spec.place == "encoder":  # which counts its blocks from the shallowest
+            by_depth = by_depth[::-1]
+        blocks = {block: weight for block, weight in enumerate(by_depth) if weight != 1}
+        return replace(self.factors, blocks=blocks, prompts=prompts)
 
 
 @dataclass(frozen=True)
