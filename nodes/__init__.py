@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
+from .blend import SCEditBlendConditions, SCEditStyleCondition
 from .checks import checked
 from .compose import SCEditApplyConditions, SCEditApplyToPrompt, SCEditComposeConditions, SCEditCondition
 from .files.convert import SCEditConvertTuner
@@ -27,6 +28,8 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditCondition,
     SCEditComposeConditions,
     SCEditMixConditions,
+    SCEditBlendConditions,
+    SCEditStyleCondition,
     SCEditApplyConditions,
     SCEditApplyToPrompt,
     SCEditSchedule,

@@ -18,6 +18,10 @@ WORDS: Mapping[str, str] = {
     "SCEditMixConditions": (
         "multi controlnet, mixer, blend, weights, slider, xy pad, 混合, 权重, 多条件组合, 混ぜる, 重み, 혼합"
     ),
+    "SCEditBlendConditions": (
+        "travel, morph, interpolate, transition, crossfade, strip, 过渡, 插值, 混合, 補間, 모핑"
+    ),
+    "SCEditStyleCondition": "style mix, style blend, sc tuner, 风格条件, 风格混合, スタイル, 스타일",
     "SCEditApplyConditions": "controlnet, multi controlnet, apply controls, 应用条件, 制御",
     "SCEditApplyToPrompt": (
         "controlnet, apply controlnet, regional, conditioning, prompt, negative prompt, 提示词, 区域控制, "

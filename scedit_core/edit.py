@@ -195,12 +195,12 @@ def edit_skip(
     for prepared in acting:
         if prepared.edit.tuners.kind == "sc":
             edited = _added(edited, prepared.edit.tuners.delta(block, edited), block, prepared, latents)
-    controls = [each for each in acting if each.edit.tuners.kind == "csc"]
-    for prepared in controls:
+    for prepared in acting:
+        if prepared.edit.tuners.kind != "csc":
+            continue
         delta = _control_delta(prepared, block, skip, latents)
-        if len(controls) == 1:
-            return _added(edited, delta, block, prepared, latents)
-        # summed by themselves: whichever of two comes first, the bits are the same
+        # summed by themselves: whichever of two comes first, the bits are the same, and those of one alone if
+        # the other has weight 0, as at the ends of a way from one to the other
         if total is None:
             total = delta * _weight(prepared, delta, block, latents)
         else:
