@@ -12,6 +12,7 @@ from support import REPOSITORY
 PAGES = {"en": "web/docs/{}.md", "zh": "web/docs/{}/zh.md"}
 LANGUAGES = ("en", "zh", "zh-TW", "ja", "ko")
 LINKS = {
+    "https://github.com/Mikubill/sd-webui-controlnet",
     "https://modelscope.cn/models/iic/scepter_scedit",
     "https://huggingface.co/scepter-studio/scepter_scedit",
     "https://arxiv.org/abs/2312.11392",
