@@ -8,7 +8,7 @@ from typing import Any
 
 from measure import RATIO
 
-__all__ = ["CFG", "CHECKPOINT", "Control", "Painting", "graph"]
+__all__ = ["CFG", "CHECKPOINT", "Control", "Painting", "Strip", "graph", "strip_graph"]
 
 CHECKPOINT = "scedit_sandbox.safetensors"
 SIDE = 256
@@ -76,6 +76,34 @@ def graph(painting: Painting) -> Graph:
     return nodes | _sampling(model, painting.seed)
 
 
+@dataclass(frozen=True)
+class Strip:
+    """The way from one control to another in so many pictures from the same noise; None is no control."""
+
+    caption: str
+    first: Control | None
+    second: Control | None
+    count: int
+    seed: int = 1
+
+
+def strip_graph(strip: Strip) -> Graph:
+    """All pictures of a strip in one run."""
+    nodes = graph(Painting(strip.caption, seed=strip.seed))
+    ends = {"first": strip.first, "second": strip.second}
+    there = {end: control for end, control in ends.items() if control is not None}
+    nodes |= _conditions(list(there.values()))
+    sockets = {end: [f"condition{number}", 0] for number, end in enumerate(there)}
+    nodes["blend"] = _node("SCEditBlendConditions", **sockets, blend=0.5, across_batch=True)
+    nodes["apply"] = _node(
+        "SCEditApplyConditions", model=["checkpoint", 0], conditions=["blend", 0], strength=1.0
+    )
+    nodes["latent"]["inputs"]["batch_size"] = strip.count
+    nodes["noise"] = _node("LatentBatchSeedBehavior", samples=["latent", 0], seed_behavior="fixed")
+    nodes["sampler"]["inputs"] |= {"model": ["apply", 0], "latent_image": ["noise", 0]}
+    return nodes
+
+
 def _sampling(model: list[Any], seed: int) -> Graph:
     return {
         "sampler": _node(
@@ -97,6 +125,13 @@ def _sampling(model: list[Any], seed: int) -> Graph:
 
 
 def _controls(controls: Sequence[Control], normalize: bool) -> Graph:
+    rows = {f"conditions.condition{number}": [f"condition{number}", 0] for number in range(len(controls))}
+    compose = _node("SCEditComposeConditions", normalize=normalize, **rows)
+    return {**_conditions(controls), "compose": compose}
+
+
+def _conditions(controls: Sequence[Control]) -> Graph:
+    """A condition for each control, with what it reads."""
     nodes: Graph = {}
     for number, control in enumerate(controls):
         nodes[f"picture{number}"] = _node("LoadImage", image=control.picture)
@@ -114,8 +149,6 @@ def _controls(controls: Sequence[Control], normalize: bool) -> Graph:
             "SCEditCondition", control=[f"load{number}", 0], image=image, weight=control.weight,
             **dict(control.how),
         )  # fmt: skip
-    rows = {f"conditions.condition{number}": [f"condition{number}", 0] for number in range(len(controls))}
-    nodes["compose"] = _node("SCEditComposeConditions", normalize=normalize, **rows)
     return nodes
 
 

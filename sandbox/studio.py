@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from graphs import SAVE, Painting, graph
+from graphs import SAVE, Painting, Strip, graph, strip_graph
 from PIL import Image
 
 __all__ = ["Studio"]
@@ -36,6 +36,13 @@ class Studio:
         """The picture, uint8 `(256, 256, 3)`."""
         if painting not in self._painted:
             outputs = self._server.execute(graph(painting))
-            data = self._server.fetch_image(outputs[SAVE]["images"][0])
-            self._painted[painting] = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+            (self._painted[painting],) = self._pictures(outputs)
         return self._painted[painting]
+
+    def paint_strip(self, strip: Strip) -> list[np.ndarray]:
+        """The pictures of a strip, each uint8 `(256, 256, 3)`."""
+        return self._pictures(self._server.execute(strip_graph(strip)))
+
+    def _pictures(self, outputs: dict[str, Any]) -> list[np.ndarray]:
+        files = [self._server.fetch_image(image) for image in outputs[SAVE]["images"]]
+        return [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in files]
