@@ -5,6 +5,7 @@ from comfy_api.latest import ComfyExtension, io
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
 from .blend import SCEditBlendConditions, SCEditStyleCondition
 from .checks import checked
+from .compare import SCEditCompareSheet
 from .compose import SCEditApplyConditions, SCEditApplyToPrompt, SCEditComposeConditions, SCEditCondition
 from .files.convert import SCEditConvertTuner
 from .files.folders import register_annotator_folder, register_tuner_folder
@@ -33,6 +34,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditApplyConditions,
     SCEditApplyToPrompt,
     SCEditSchedule,
+    SCEditCompareSheet,
     *HINT_NODES,
     SCEditRandomMask,
     SCEditOutpaint,

@@ -28,6 +28,10 @@ WORDS: Mapping[str, str] = {
         "プロンプト"
     ),
     "SCEditSchedule": "strength over time, keyframes, timesteps, fade, curve, 强度变化, 时间表, スケジュール",
+    "SCEditCompareSheet": (
+        "image grid, contact sheet, side by side, compare images, xy plot, montage, labels, 对比, 拼图, "
+        "网格, 比較, グリッド, 비교, 격자"
+    ),
     "SCEditCanny": "canny edge, preprocessor, 线稿, 边缘检测, 線画, エッジ",
     "SCEditColor": "color palette, colour, preprocessor, 颜色, 色块, 色",
     "SCEditMaskedImage": "inpaint, cut out, mask, preprocessor, 局部重绘, 遮罩, マスク",

@@ -22,6 +22,7 @@ from scedit_core.annotators.drawn.masked_image import masked_image
 from scedit_core.annotators.drawn.outpaint import Margins, border_mask, outpaint
 from scedit_core.annotators.drawn.random_mask import random_mask
 from scedit_core.annotators.drawn.sketch import sketch
+from scedit_core.pictures.sheet import compare_sheet
 
 __all__ = ["FOLDER", "photo_pixels", "picture_table", "pictures", "tile_width"]
 
@@ -45,6 +46,7 @@ def pictures() -> dict[str, Pixels]:
         "sketch": picture_table([_with_lines(page, columns=2)]),
         "random_mask": picture_table([[*map(_grey, masks)], [_cut(photo, mask) for mask in masks]]),
         "outpaint": picture_table(_grown(photo)),
+        "compare_sheet": _sheet(photo),
         "any_hint": picture_table(
             [
                 [*_with_edges(photo, columns=3), color(photo)],
@@ -137,6 +139,14 @@ def _grown(photo: Pixels) -> list[list[Pixels]]:
     image, hint = (_pixels(outpaint(_images(photo), _MARGINS, fill)) for fill in (0.5, 0.0))
     mask = _pixels(border_mask(*photo.shape[:2], _MARGINS).expand(-1, 3, -1, -1))
     return [[_on_ground(photo, image.shape), image], [mask, hint]]
+
+
+def _sheet(photo: Pixels) -> Pixels:
+    """A photo, a part of it and two hints, as 'Compare Sheet' shows them."""
+    shown = [photo, photo[:, 130:430], *(draw(_scaled(photo, 270)) for draw in (canny, color))]
+    labels = ["photo", "a part of it", "canny edges", "colour blocks"]
+    sheet = compare_sheet([_images(pixels)[0] for pixels in shown], labels, columns=2, cell_size=270)
+    return _pixels(sheet.picture.movedim(-1, 0)[None])
 
 
 def _on_ground(pixels: Pixels, shape: tuple[int, ...]) -> Pixels:

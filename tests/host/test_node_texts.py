@@ -11,7 +11,9 @@ from comfy_api.latest import io
 from support import REPOSITORY
 from test_texts import NODES, PAGES, leaves, locale
 
-SOCKETS = re.compile(r"(conditions_condition|hints_hint)\d+")  # those that the Autogrow input makes
+SOCKETS = re.compile(
+    r"(conditions_condition|hints_hint|images_image)\d+"
+)  # those that the Autogrow input makes
 
 
 def inputs_of(node: Any) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ ELSEWHERE, NEW = NAMES.ELSEWHERE, {**NAMES.ELSEWHERE, **NAMES.NOT_NEW}
 
 # inputs of text or choice that name nothing on the disk
 NO_NAMES = {
-    "author", "blocks", "caption_when_missing", "condition", "description", "latent_weights", "license",
+    "author", "blocks", "caption_when_missing", "condition", "description", "labels", "latent_weights", "license",
     "priority", "schedule", "skip_weights", "title", "trigger", "weights",
 }  # fmt: skip
 READ = [
