@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 import world
 from figures import Figure, Gallery, error, f1
-from graphs import Control, Strip
+from graphs import AREA, Control, Painting, Strip
 from measure import color_error, edge_f1, edges
 
-__all__ = ["color_strip", "is_falling", "measure_composition", "outline_strip"]
+__all__ = ["color_strip", "halves_error", "halves_f1", "is_falling", "measure_composition", "outline_strip"]
 
 COUNT = 7  # pictures of a strip
 PRESETS = ("structure", "detail", "colour", "deep", "shallow")
 OFF = "0:1, 0.6:1, 0.6:0"  # on for 60% of the denoising
 _SHAPES = ("circle", "star")
+_SEEN = (
+    slice(0, world.SIZE // 2),
+    slice(AREA - world.SIZE // 2, AREA),
+)  # of an area, what is not the other one's half
+_PAIRS = (("circle", "star"), ("square", "triangle"), ("house", "tree"))
+_MIDDLE = slice((world.SIZE - AREA) // 2, (world.SIZE + AREA) // 2)  # of a picture, as wide as an area
+_AREAS = (slice(0, AREA), slice(world.SIZE - AREA, world.SIZE))
+_HALF = world.SIZE // 2
+_SEEN = (slice(0, _HALF), slice(AREA - _HALF, AREA))  # of an area, what is in its own half of the picture
+_PAIRS = (("circle", "star"), ("square", "triangle"), ("house", "tree"))
+_CUT = slice(
+    (world.SIZE - AREA) // 2, (world.SIZE + AREA) // 2
+)  # the middle of a picture, as wide as an area
 _SCENES = (world.HELD_OUT[0], world.HELD_OUT[3])
 _CAPTION = "a large red star on a white background"
 _FALL = (
@@ -26,7 +39,7 @@ _FALL = (
 
 def measure_composition(gallery: Gallery) -> list[Figure]:
     """Every figure of composition, in the order of the table."""
-    return [*_schedules(gallery), *_settings(gallery), *_travelling(gallery)]
+    return [*_schedules(gallery), *_settings(gallery), *_travelling(gallery), *_halves(gallery)]
 
 
 def _schedules(gallery: Gallery) -> list[Figure]:
@@ -80,7 +93,7 @@ def _travelling(gallery: Gallery) -> list[Figure]:
 
 def outline_strip(gallery: Gallery) -> tuple[list[float], list[float]]:
     """F1 with the first and with the second of two outlines, along a strip from one to the other."""
-    drawings = [np.where(edges(world.drawing(shape)), 255, 0).astype(np.uint8) for shape in _SHAPES]
+    drawings = [_outline(shape) for shape in _SHAPES]
     pictures = _strip(gallery, "canny_control", drawings, "ready")
     return tuple([edge_f1(picture, drawing > 0) for picture in pictures] for drawing in drawings)
 
@@ -96,6 +109,60 @@ def _strip(gallery: Gallery, tuner: str, sources: Sequence[np.ndarray], hint: st
     files = [gallery.studio.upload(f"{tuner}_strip{number}", source) for number, source in enumerate(sources)]
     first, second = (Control(tuner, file, hint) for file in files)
     return gallery.studio.paint_strip(Strip(_CAPTION, first, second, COUNT))
+
+
+def _halves(gallery: Gallery) -> list[Figure]:
+    figures = []
+    for name, (alone, together) in (("F1", halves_f1(gallery)), ("colour error", halves_error(gallery))):
+        is_kept = together >= 0.9 * alone if name == "F1" else together <= alone / 0.9
+        figures.append(Figure(f"two areas: {name}", f"{alone:.3g} -> {together:.3g}", "within 10%", is_kept))
+    return figures
+
+
+def halves_f1(gallery: Gallery, count: int = len(_PAIRS)) -> tuple[float, float]:
+    """Mean F1 of drawings with their hints: each in a picture of its own, and two by two in areas of one."""
+    captions = {
+        shape: f"a large red {shape} on a white background" for pair in _PAIRS[:count] for shape in pair
+    }
+    hints = {shape: _outline(shape) for shape in captions}
+    pairs = [[(shape, captions[shape], hints[shape]) for shape in pair] for pair in _PAIRS[:count]]
+    return _compared(gallery, "canny_control", "ready", pairs, lambda made, hint: edge_f1(made, hint > 0))
+
+
+def halves_error(gallery: Gallery) -> tuple[float, float]:
+    """The same of the colour error of scenes with their colour hints."""
+    scenes = [(gallery.name(scene), scene.caption, scene.picture) for scene in gallery.scenes]
+    pairs = list(zip(scenes[::2], scenes[1::2], strict=False))
+    return _compared(gallery, "color_control", "color", pairs, color_error)
+
+
+def _compared(
+    gallery: Gallery,
+    tuner: str,
+    hint: str,
+    pairs: Sequence[Sequence[tuple[str, str, np.ndarray]]],
+    figure: Callable[[np.ndarray, np.ndarray], float],
+) -> tuple[float, float]:
+    """Mean figure of the middle of pictures: made one by one, and two by two in the areas of one picture."""
+    studio, alone, together = gallery.studio, [], []
+    for pair in pairs:
+        middles = [source[:, _MIDDLE] for _, _, source in pair]
+        files = [
+            studio.upload(f"area_{name}", part) for (name, _, _), part in zip(pair, middles, strict=True)
+        ]
+        controls = [Control(tuner, file, hint) for file in files]
+        picture = studio.paint_halves([caption for _, caption, _ in pair], controls)
+        for seen, area, (name, caption, source), part in zip(_SEEN, _AREAS, pair, middles, strict=True):
+            together.append(figure(picture[:, area][:, seen], part[:, seen]))
+            whole = Control(tuner, studio.upload(f"whole_{name}", source), hint)
+            painted = studio.paint(Painting(caption, (whole,)))
+            alone.append(figure(painted[:, _MIDDLE][:, seen], part[:, seen]))
+    return float(np.mean(alone)), float(np.mean(together))
+
+
+def _outline(shape: str) -> np.ndarray:
+    """Edge map `(256, 256)` of one large thing in the middle."""
+    return np.where(edges(world.drawing(shape)), 255, 0).astype(np.uint8)
 
 
 def is_falling(values: Sequence[float], slack: float = _FALL) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import world
+from composition import measure_composition
 from figures import BOTH, Figure, Gallery, centre_mask, measure_all, paint_styled
 from graphs import Control, Painting
 from measure import RATIO, edge_f1, edges
@@ -190,7 +191,7 @@ def main() -> int:
             gallery = Gallery(Studio(server), MEASURED if options.measure or options.retrain else SHOWN)
             check(gallery)
             if options.measure:
-                print_figures(gallery, measure_all(gallery))
+                print_figures(gallery, [*measure_all(gallery), *measure_composition(gallery)])
             elif options.retrain:
                 print_figures(gallery, retrain(server, gallery))
             else:

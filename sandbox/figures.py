@@ -51,9 +51,13 @@ class Gallery:
         self.scenes = [world.scene(seed) for seed in seeds]
         self._names = {id(scene): f"scene{seed}" for scene, seed in zip(self.scenes, seeds, strict=True)}
 
+    def name(self, scene: Scene) -> str:
+        """What files of the scene are called."""
+        return self._names[id(scene)]
+
     def source(self, scene: Scene) -> str:
         """The scene's picture in the input folder."""
-        return self.studio.upload(self._names[id(scene)], scene.picture)
+        return self.studio.upload(self.name(scene), scene.picture)
 
     def paint(
         self,

@@ -8,10 +8,21 @@ from typing import Any
 
 from measure import RATIO
 
-__all__ = ["CFG", "CHECKPOINT", "Control", "Painting", "Strip", "graph", "strip_graph"]
+__all__ = [
+    "AREA",
+    "CFG",
+    "CHECKPOINT",
+    "Control",
+    "Painting",
+    "Strip",
+    "graph",
+    "halves_graph",
+    "strip_graph",
+]
 
 CHECKPOINT = "scedit_sandbox.safetensors"
 SIDE = 256
+AREA = 160  # width of each of two areas, which overlap: where they end, the host averages them
 CFG = 1.5  # more makes colours overshoot
 SAVE = "save"
 HINTS: dict[str, tuple[str, dict[str, int]]] = {
@@ -101,6 +112,27 @@ def strip_graph(strip: Strip) -> Graph:
     nodes["latent"]["inputs"]["batch_size"] = strip.count
     nodes["noise"] = _node("LatentBatchSeedBehavior", samples=["latent", 0], seed_behavior="fixed")
     nodes["sampler"]["inputs"] |= {"model": ["apply", 0], "latent_image": ["noise", 0]}
+    return nodes
+
+
+def halves_graph(captions: Sequence[str], controls: Sequence[Control], seed: int = 1) -> Graph:
+    """A picture of two areas, left and right, each with a caption and a control that reads its picture."""
+    nodes = graph(Painting("", seed=seed)) | _conditions(controls)
+    for number, caption in enumerate(captions):
+        nodes[f"text{number}"] = _node("CLIPTextEncode", clip=["checkpoint", 1], text=caption)
+        nodes[f"area{number}"] = _node(
+            "ConditioningSetArea", conditioning=[f"text{number}", 0], width=AREA, height=SIDE,
+            x=number * (SIDE - AREA), y=0, strength=1.0,
+        )  # fmt: skip
+        nodes[f"steered{number}"] = _node(
+            "SCEditApplyToPrompt",
+            conditioning=[f"area{number}", 0],
+            conditions=[f"condition{number}", 0],
+            strength=1.0,
+        )
+    nodes["positive"] = _node(
+        "ConditioningCombine", conditioning_1=["steered0", 0], conditioning_2=["steered1", 0]
+    )
     return nodes
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from graphs import SAVE, Painting, Strip, graph, strip_graph
+from graphs import SAVE, Control, Painting, Strip, graph, halves_graph, strip_graph
 from PIL import Image
 
 __all__ = ["Studio"]
@@ -42,6 +43,11 @@ class Studio:
     def paint_strip(self, strip: Strip) -> list[np.ndarray]:
         """The pictures of a strip, each uint8 `(256, 256, 3)`."""
         return self._pictures(self._server.execute(strip_graph(strip)))
+
+    def paint_halves(self, captions: Sequence[str], controls: Sequence[Control]) -> np.ndarray:
+        """A picture of two halves, each with its caption and its control, uint8 `(256, 256, 3)`."""
+        (picture,) = self._pictures(self._server.execute(halves_graph(captions, controls)))
+        return picture
 
     def _pictures(self, outputs: dict[str, Any]) -> list[np.ndarray]:
         files = [self._server.fetch_image(image) for image in outputs[SAVE]["images"]]

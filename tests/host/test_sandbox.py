@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from server_tools import figures, measure, world
+from server_tools import composition, figures, measure, world
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,42 @@ def test_inpainting_keeps_what_the_hint_shows_and_fills_the_rest(gallery):
 def test_controls_at_weight_zero_give_the_picture_without_them(gallery):
     scene = gallery.scenes[0]
     assert np.array_equal(gallery.paint(scene, {"canny": 0.0, "color": 0.0}), gallery.paint(scene))
+
+
+def test_a_strip_travels_from_one_outline_to_another(gallery):
+    first, second = composition.outline_strip(gallery)
+    assert composition.is_falling(first)
+    assert composition.is_falling(second[::-1])
+    assert min(first[0], second[-1]) > 0.8
+    assert max(first[-1], second[0]) < 0.3
+
+
+def test_two_areas_each_follow_their_own_control_as_in_pictures_of_their_own(gallery):
+    alone, together = composition.halves_f1(gallery, 1)
+    assert together > 0.9 * alone > 0.7
+
+
+def test_a_control_is_weaker_where_the_prompt_matters_more_and_stronger_where_it_does(gallery):
+    def followed(priority):
+        how = {"priority": priority}
+        return gallery.mean(figures.f1, lambda scene: gallery.paint(scene, {"canny": 1.0}, how=how))
+
+    prompt, control, balanced = map(followed, ("prompt", "control", "balanced"))
+    assert 1.5 * gallery.mean(figures.f1, gallery.paint) < prompt < control < balanced
+
+
+def test_presets_keep_what_they_are_named_for(gallery):
+    """What moves a picture as a whole, and what draws its fine edges and leaves its colours."""
+
+    def painted(preset):
+        how = {"skip_weights": preset}
+        return [gallery.paint(scene, {"canny": 1.0}, how=how).astype(np.float32) for scene in gallery.scenes]
+
+    plain = [gallery.paint(scene) for scene in gallery.scenes]
+    moved = {
+        preset: np.mean(
+            [np.abs(made - base).mean() for made, base in zip(painted(preset), plain, strict=True)]
+        )
+        for preset in ("structure", "detail", "deep")
+    }
+    assert moved["deep"] < moved["detail"] < 0.75 * moved["structure"]
