@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .analysis.node import SCEditSkipAnalysis
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
 from .checks import checked
 from .compose import SCEditApplyConditions, SCEditApplyToPrompt, SCEditComposeConditions, SCEditCondition
@@ -30,6 +31,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditApplyConditions,
     SCEditApplyToPrompt,
     SCEditSchedule,
+    SCEditSkipAnalysis,
     *HINT_NODES,
     SCEditRandomMask,
     SCEditOutpaint,

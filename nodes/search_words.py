@@ -24,6 +24,10 @@ WORDS: Mapping[str, str] = {
         "プロンプト"
     ),
     "SCEditSchedule": "strength over time, keyframes, timesteps, fade, curve, 强度变化, 时间表, スケジュール",
+    "SCEditSkipAnalysis": (
+        "skip connections, u-net, blocks, feature map, variance, histogram, freeu, 跳跃连接, 分析, "
+        "特征图, スキップ接続, 스킵 연결"
+    ),
     "SCEditCanny": "canny edge, preprocessor, 线稿, 边缘检测, 線画, エッジ",
     "SCEditColor": "color palette, colour, preprocessor, 颜色, 色块, 色",
     "SCEditMaskedImage": "inpaint, cut out, mask, preprocessor, 局部重绘, 遮罩, マスク",
