@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...scedit_core import SCEditError
+from ...scedit_core.errors import shown
 from ...scedit_core.pictures.skip_sheet import Bars, Decoded
 from ...scedit_core.skip_figures import moved
 from ..patching.probe import EditOfModel, Variant
@@ -15,6 +16,7 @@ HALVES = {"deepest": "deepest half", "shallowest": "shallowest half", "every sec
 ONE_OFF, ONE_ON = "each block off", "each block alone"
 MOST_SCALE = 2.0
 PLAIN = Variant()
+_LONGEST = 60  # letters of a name over bars
 _PLACES = {"skip": "output block, 0 is the deepest", "encoder": "input block, 0 is the first"}
 
 
@@ -91,7 +93,7 @@ def depths_of(skips: int) -> tuple[int, ...]:
 
 def _group_of(number: int, edit: EditOfModel, mode: str) -> Group:
     """One block of an edit after the other off, or all others off."""
-    title = f"edit {number + 1}" + (f" '{edit.name}'" if edit.name else "")
+    title = f"edit {number + 1}" + (f" '{shown(edit.name, _LONGEST)}'" if edit.name else "")
     place = _PLACES[edit.place]
     if mode == ONE_OFF:
         variants = [Variant(off={number: (block,)}) for block in edit.blocks]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ _TITLE, _SMALL = 15, 13  # sizes of letters
 _SHADES = np.array(
     [(13, 8, 70), (90, 20, 120), (170, 45, 110), (228, 95, 70), (250, 170, 60), (252, 250, 165)]
 )
+_NOT_LATIN = re.compile(r"[^\x20-\x7e\u00a0-\u017f]+")
 _NONE = (150, 150, 150)  # where a map has no number
 
 
@@ -66,7 +68,9 @@ def draw_skip_sheet(title: str, ways: Sequence[Decoded], bars: Sequence[Bars]) -
 def _panel(title: str) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     image = Image.new("RGB", SIZE, "white")
     draw = ImageDraw.Draw(image)
-    draw.text((LEFT, TOP / 2), title, fill=INK, font=ImageFont.load_default(_TITLE), anchor="lm")
+    # the letters that come with Pillow are Latin; names of files may be others
+    latin = _NOT_LATIN.sub("?", title)
+    draw.text((LEFT, TOP / 2), latin, fill=INK, font=ImageFont.load_default(_TITLE), anchor="lm")
     return image, draw
 
 
@@ -82,7 +86,8 @@ def _distribution(ways: Sequence[Decoded], block: int) -> Image.Image:
     """How often values come in the last decoder output, and their variance."""
     low, high, shares = densities([way.outputs[block] for way in ways])
     image, draw = _panel(f"values of the last decoder output (block {block})")
-    ticks = [f"{value:.3g}" for value in np.linspace(low, high, 5)]
+    places = np.linspace(low, high, 5)
+    ticks = [f"{0.0 if abs(place) < 1e-3 * (high - low) else place:.3g}" for place in places]
     # what is left where all skips are gone may be one peak, which would press the rest to the ground
     top = min(float(np.max(shares)), 3 * float(shares[0].max()))
     axes = Axes(0.0, _rounded(_LEGEND * top), ticks, "value")

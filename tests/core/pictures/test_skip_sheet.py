@@ -67,7 +67,7 @@ def ways(*, height: int = 4, fill: float | None = None) -> list[Decoded]:
 def test_a_sheet_is_drawn_of_whatever_comes(height, fill):
     bars = [
         Bars("skips", "output block", range(6), [0.1, 0.0, NAN, float("inf"), 1e30, 1e-9]),
-        Bars("edit", "output block", (3,), [0.0]),
+        Bars("edit 1 '水彩'", "output block", (3,), [0.0]),
         Bars("edit", "output block", (), []),
     ]
     sheet = draw_skip_sheet("a title", ways(height=height, fill=fill), bars)
