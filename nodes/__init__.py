@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .analysis.node import SCEditSkipAnalysis
 from .apply import SCEditApplyCSCTuner, SCEditApplySCTuner
 from .blend import SCEditBlendConditions, SCEditStyleCondition
 from .checks import checked
@@ -35,6 +36,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditApplyToPrompt,
     SCEditSchedule,
     SCEditCompareSheet,
+    SCEditSkipAnalysis,
     *HINT_NODES,
     SCEditRandomMask,
     SCEditOutpaint,

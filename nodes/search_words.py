@@ -32,6 +32,10 @@ WORDS: Mapping[str, str] = {
         "image grid, contact sheet, side by side, compare images, xy plot, montage, labels, 对比, 拼图, "
         "网格, 比較, グリッド, 비교, 격자"
     ),
+    "SCEditSkipAnalysis": (
+        "skip connections, u-net, blocks, feature map, variance, histogram, freeu, 跳跃连接, 分析, "
+        "特征图, スキップ接続, 스킵 연결"
+    ),
     "SCEditCanny": "canny edge, preprocessor, 线稿, 边缘检测, 線画, エッジ",
     "SCEditColor": "color palette, colour, preprocessor, 颜色, 色块, 色",
     "SCEditMaskedImage": "inpaint, cut out, mask, preprocessor, 局部重绘, 遮罩, マスク",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _FILE_KIND = "scedit_mapped_file"
 _DEVICES = "scedit_devices"
+_NAME = "scedit_name"
 
 
 class CastingLayers:
@@ -108,6 +109,11 @@ class _MappedFile:
         return self
 
 
+def name_of(patcher: ModelPatcher) -> str:
+    """The name of the file whose tuners a patcher holds, or of their training."""
+    return patcher.attachments.get(_NAME, "")
+
+
 def in_place(patcher: ModelPatcher) -> ModelPatcher:
     """Tuners whose weights stay where they are between forward and backward.
 
@@ -134,6 +140,7 @@ def tuners_on(patcher: ModelPatcher, device: torch.device) -> ModelPatcher:
         tuners.requires_grad_(False)
         copy = comfy.model_patcher.CoreModelPatcher(tuners, device, patcher.offload_device)
         copy.model_options = comfy.utils.deepcopy_list_dict(patcher.model_options)  # looks after the file
+        copy.attachments[_NAME] = name_of(patcher)
         copies[device] = copy
     return copies[device]
 
@@ -145,5 +152,6 @@ def _host(name: str, tuners: SCTunerSet | CSCTunerSet, metadata: Mapping[str, st
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
     )
+    patcher.attachments[_NAME] = name
     tuners.requires_grad_(False)  # a training on top of them records nothing of theirs
     return HostedTuners(name, patcher, metadata)

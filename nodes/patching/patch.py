@@ -6,7 +6,8 @@ ComfyUI calls the wrapper `make_ready` before it runs the U-Net, and a SkipPatch
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,7 @@ from ..files.hosted import tuners_on
 from .conditions import Applied, Condition, skip_layout
 from .devices import follow_devices
 from .memory import FeatureMemory, feature_bytes
+from .muted import Muted
 from .ready import Call, Kept, Step
 from .rows import areas_of_chunks, one_for_all, publish_areas, rows_of
 
@@ -67,7 +69,7 @@ class SkipPatch:
     is keyed by device and size, and emptied by the host's cleanup() at the end of each sampling run.
     """
 
-    def __init__(self, applied: Sequence[Applied] = (), kept: Kept | None = None) -> None:
+    def __init__(self, applied: Sequence[Applied | Muted] = (), kept: Kept | None = None) -> None:
         self.applied = tuple(applied)
         self._kept = kept or Kept()
         self._elsewhere: dict[torch.device, SkipPatch] = {}
@@ -85,6 +87,16 @@ class SkipPatch:
     def followed_by(self, other: SkipPatch) -> SkipPatch:
         """The edits of both, for calls of one run: what is kept of these is used again."""
         return SkipPatch((*self.applied, *other.applied), self._kept)
+
+    def muted(self, off: Mapping[int, Collection[int]]) -> SkipPatch:
+        """The patch with its n-th edit off at the blocks `off[n]`, for calls of the same run.
+
+        What is encoded of hints is used again; masks and areas, which belong to one edit, are its own.
+        """
+        applied = [Muted(each, off[n]) if n in off else each for n, each in enumerate(self.applied)]
+        patch = SkipPatch(applied, replace(self._kept, masks={}, chunks={}))
+        patch._elsewhere = {device: there.muted(off) for device, there in self._elsewhere.items()}
+        return patch
 
     def __call__(
         self, h: Tensor, skip: Tensor | None, transformer_options: dict[str, Any]

@@ -12,6 +12,7 @@ from torch import Tensor
 from ...scedit_core import SCEditError
 from ...scedit_core.hint import to_hint
 from ...scedit_core.training import Example, TrainingSet
+from ..patching.captions import check_captions
 
 # What captions tell SDXL of their pictures: its own size, what is cut off left and top, and the size at which
 # the picture is seen. Other models ignore it.
@@ -29,7 +30,7 @@ def to_training_set(
 ) -> TrainingSet:
     """Examples from lists of LATENT and CONDITIONING, and for each control a list of IMAGE."""
     _check_latents(model, pictures[0])
-    _check_captions(model, [*pictures[1], *(empty or [])[:1]])
+    check_captions(model, [*pictures[1], *(empty or [])[:1]])
     with torch.inference_mode(False):
         latents = _latents(model, pictures[0])
         captions = _captions(pictures[1], len(latents))
@@ -53,21 +54,6 @@ def _check_latents(model: Any, latents: Sequence[dict[str, Any]]) -> None:
                 f"{_SMALLEST} or more; encode the pictures with the VAE of the model, at 16 x 16 pixels or "
                 "more"
             )
-
-
-def _check_captions(model: Any, captions: Sequence[list[Any]]) -> None:
-    """Refuse captions that were encoded for another model, or hold nothing."""
-    width = model.model.model_config.unet_config.get("context_dim")
-    for conditioning in captions:
-        if not conditioning:
-            raise SCEditError("a CONDITIONING holds no caption; connect one of 'CLIP Text Encode'")
-        for embedding, _ in conditioning:
-            fits = embedding.ndim == 3 and embedding.numel() > 0 and width in (None, embedding.shape[-1])
-            if not fits or not bool(torch.isfinite(embedding).all()):
-                raise SCEditError(
-                    f"a caption has shape {tuple(embedding.shape)} or holds NaN, but this model reads (1, "
-                    f"tokens, {width}) of finite numbers; encode the captions with the CLIP of the model"
-                )
 
 
 def _latents(model: Any, latents: Sequence[dict[str, Any]]) -> list[Tensor]:

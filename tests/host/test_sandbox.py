@@ -3,11 +3,12 @@
 The bounds leave a margin to what its miniature model reaches.
 """
 
+import re
 from functools import partial
 
 import numpy as np
 import pytest
-from server_tools import composition, figures, measure, world
+from server_tools import CHECKPOINT, composition, figures, measure, world
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +93,32 @@ def test_presets_keep_what_they_are_named_for(gallery):
         for preset in ("structure", "detail", "deep")
     }
     assert moved["deep"] < moved["detail"] < 0.75 * moved["structure"]
+
+
+def analysis_prompt(picture, caption, half):
+    """A Skip Analysis of a picture, without half of the skips and without all."""
+    return {
+        "checkpoint": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": CHECKPOINT}},
+        "text": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["checkpoint", 1], "text": caption}},
+        "picture": {"class_type": "LoadImage", "inputs": {"image": picture}},
+        "encode": {
+            "class_type": "VAEEncode", "inputs": {"pixels": ["picture", 0], "vae": ["checkpoint", 2]},
+        },
+        "analysis": {
+            "class_type": "SCEditSkipAnalysis",
+            "inputs": {
+                "model": ["checkpoint", 0], "positive": ["text", 0], "latent_image": ["encode", 0],
+                "seed": 1, "percent": 0.5, "scale": 0.0, "half": half,
+            },
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("half", ["deepest", "shallowest", "every second"])
+def test_the_decoders_variance_falls_from_all_skips_to_half_to_none_as_in_the_paper(gallery, server, half):
+    scene = gallery.scenes[0]
+    shown = server.execute(analysis_prompt(gallery.source(scene), scene.caption, half))["analysis"]
+    found = re.findall(r"variance of the last decoder output ([\d.]+)", shown["text"][0])
+    every, some, none = map(float, found)
+    assert every > some > none
+    assert none < 0.5 * every

@@ -119,3 +119,21 @@ def test_a_split_model_without_edits_stays_as_it_is(model, split, edited):
     plain = see(split(model), prompt(1), prompt(2)).picture
     see(split(edited(model)), prompt(1), prompt(2))
     assert torch.equal(see(split(model), prompt(1), prompt(2)).picture, plain)
+
+
+def test_an_edit_that_is_off_for_a_look_is_off_on_each_device(pack, model, split, edited, control):
+    room, probe = pack.nodes.analysis.looking, pack.nodes.patching.probe
+    latent = {"samples": torch.ones(1, 4, 8, 8)}
+    variants = [(probe.Variant(), ()), (probe.Variant(off={1: range(3)}), ())]
+    looks = []
+    for one in (edited(model), edited(split(model))):
+        with torch.inference_mode():
+            looks.append(room.look(room.Scene(one, [*prompt(1), *prompt(2)], latent, 5, 0.5), variants))
+    here, there = calls(control.patcher.model), calls(elsewhere(control).model)
+    with torch.inference_mode():
+        room.look(room.Scene(edited(split(model)), [*prompt(1), *prompt(2)], latent, 5, 0.5), variants)
+    assert (len(here), len(there)) == (1, 1)
+    for whole, parts in zip(*looks, strict=True):
+        torch.testing.assert_close(parts.picture, whole.picture, **CLOSE)
+    assert not torch.allclose(looks[0][0].picture, looks[0][1].picture, **CLOSE)
+    assert things_of_runs() == []
