@@ -15,6 +15,9 @@ CONTROLS = ("csc_k1", "csc_s07")
 STRENGTHS = (1.0, 1.0, 0.6, -0.5, 0.0)
 TIMES = ((0.0, 1.0), (0.0, 1.0), (0.0, 0.5), (0.4, 1.0), (0.2, 0.7), (1.0, 1.0))
 SCHEDULES = ("", "", "0:1, 1:0", "0:0, 0.5:0, 0.5:1", "0.3:-0.5, 0.7:2")
+SKIP_WEIGHTS = ("", "", "detail", "1:0.5, 4:0", "1, 0.5, 0, -1, 2, 1", "0-5:0")
+LATENT_WEIGHTS = ("", "", "", "0:1, 4:0", "1:0, 1:1")
+PRIORITIES = ("balanced", "balanced", "prompt", "control")
 PLACES = ("all", "all", "left", "right half", "mask bounds", "masked")
 SIZES = ((8, 8), (8, 8), (8, 12), (16, 8))
 SAMPLERS = ("euler", "euler", "euler_ancestral", "dpmpp_2m", "heun", "euler_cfg_pp")
@@ -32,6 +35,9 @@ class Edit:
     pictures: int = 1
     masks: int = 0
     schedule: str = ""
+    skip_weights: str = ""
+    latent_weights: str = ""
+    priority: str = "balanced"
 
     @property
     def is_control(self) -> bool:
@@ -97,10 +103,13 @@ def drawn_edit(random: Random, names: tuple[str, ...] = STYLES + CONTROLS) -> Ed
         times=random.choice(TIMES),
         masks=random.choice((0, 0, 1, 2)),
         schedule=random.choice(SCHEDULES),
+        skip_weights=random.choice(SKIP_WEIGHTS),
+        latent_weights=random.choice(LATENT_WEIGHTS),
     )
     if not edit.is_control:
         return edit
-    return replace(edit, picture=random.randrange(4), pictures=random.choice((1, 1, 2, 5)))
+    hints = {"picture": random.randrange(4), "pictures": random.choice((1, 1, 2, 5))}
+    return replace(edit, **hints, priority=random.choice(PRIORITIES))
 
 
 def drawn_bundle(random: Random) -> Bundle:

@@ -132,9 +132,11 @@ class Graphs:
     def _how(self, edit: Edit) -> dict[str, Any]:
         how: dict[str, Any] = {"start_percent": edit.times[0], "end_percent": edit.times[1]}
         how |= {"mask": mask(edit.masks) if edit.masks else None, "schedule": edit.schedule}
+        how |= {"skip_weights": edit.skip_weights, "latent_weights": edit.latent_weights}
         if not edit.is_control:
             return {**how, "tuner": self.tuners[edit.tuner]}
         hints = picture(SIDE, SIDE, batch=edit.pictures, seed=edit.picture)
+        how["priority"] = edit.priority
         return {**how, "control": self.tuners[edit.tuner], "image": hints}
 
     def _conditions(self, bundle: Bundle) -> Any:
