@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +13,9 @@ from measure import color_error, edge_f1, edges
 
 __all__ = ["color_strip", "halves_error", "halves_f1", "is_falling", "measure_composition", "outline_strip"]
 
-COUNT = 7  # pictures of a strip
-PRESETS = ("structure", "detail", "colour", "deep", "shallow")
-OFF = "0:1, 0.6:1, 0.6:0"  # on for 60% of the denoising
+_COUNT = 7  # pictures of a strip
+_PRESETS = ("structure", "detail", "colour", "deep", "shallow")
+_OFF = "0:1, 0.6:1, 0.6:0"  # on for 60% of the denoising
 _SHAPES = ("circle", "star")
 _SEEN = (
     slice(0, world.SIZE // 2),
@@ -43,29 +43,27 @@ def measure_composition(gallery: Gallery) -> list[Figure]:
 
 
 def _schedules(gallery: Gallery) -> list[Figure]:
-    """A canny control that is off for the last part, and colours of the prompt that it leaves alone then."""
-    always, early, none = (_canny(gallery, how) for how in ({}, {"schedule": OFF}, {"schedule": "0:0"}))
+    """A canny control that is off for the last part of the denoising, and fades that end lower and lower."""
+    always, early, none = (_followed(gallery, schedule) for schedule in ("", _OFF, "0:0"))
+    fades = [always, *(_followed(gallery, f"0:1, 1:{end}") for end in (0.5, 0, -0.5))]
+    kept = f"{always:.3f} -> {early:.3f}"
     return [
-        Figure(
-            "canny for 60%: F1",
-            f"{always[0]:.3f} -> {early[0]:.3f}",
-            "keeps 80%",
-            early[0] >= 0.8 * always[0],
-        ),
-        Figure("canny not at all: F1", f"{none[0]:.3f}", "<= half", none[0] <= always[0] / 2),
+        Figure("canny for 60%: F1", kept, "keeps half", always / 2 <= early),
+        Figure("canny not at all: F1", f"{none:.3f}", "<= half", none <= always / 2),
+        Figure("canny, fading to 1, 0.5, 0, -0.5: F1", _row(fades, 2), "falls", is_falling(fades, 0)),
     ]
 
 
-def _canny(gallery: Gallery, how: Mapping[str, str]) -> tuple[float, float]:
-    """Mean F1 and colour error of all scenes under canny, with such settings of the condition."""
-    painted = [(gallery.paint(scene, {"canny": 1.0}, how=how), scene) for scene in gallery.scenes]
-    return float(np.mean([f1(*each) for each in painted])), float(np.mean([error(*each) for each in painted]))
+def _followed(gallery: Gallery, schedule: str) -> float:
+    """Mean F1 of all scenes under canny with a schedule."""
+    how = {"schedule": schedule}
+    return gallery.mean(f1, lambda scene: gallery.paint(scene, {"canny": 1.0}, how=how))
 
 
 def _settings(gallery: Gallery) -> list[Figure]:
     """What each preset of skip_weights and each priority leaves of canny and of colour."""
     settings = [
-        *(("skip_weights", name) for name in PRESETS),
+        *(("skip_weights", name) for name in _PRESETS),
         ("priority", "prompt"),
         ("priority", "control"),
     ]
@@ -108,7 +106,7 @@ def color_strip(gallery: Gallery) -> tuple[list[float], list[float]]:
 def _strip(gallery: Gallery, tuner: str, sources: Sequence[np.ndarray], hint: str) -> list[np.ndarray]:
     files = [gallery.studio.upload(f"{tuner}_strip{number}", source) for number, source in enumerate(sources)]
     first, second = (Control(tuner, file, hint) for file in files)
-    return gallery.studio.paint_strip(Strip(_CAPTION, first, second, COUNT))
+    return gallery.studio.paint_strip(Strip(_CAPTION, first, second, _COUNT))
 
 
 def _halves(gallery: Gallery) -> list[Figure]:
