@@ -99,7 +99,11 @@ class Process:
     def live(self, number: int) -> None:
         """One history, and what must hold when its graphs are gone."""
         history = History(self, number)
-        history.live()
+        try:
+            history.live()
+        except Exception as error:
+            error.add_note(str(Finding(self.seed, number, "an error", tuple(history.actions))))
+            raise
         actions = tuple(history.actions)
         del history
         self.counts.histories += 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import comfy.model_base
 import comfy.sample
 import pytest
 import torch
-from host_tools import picture, run, sample, tiny_model
+from host_tools import picture, run, sample
 from test_neighbours import small_controlnet
+from test_training_models import random_model
 
 import nodes as comfy_nodes
 
@@ -191,5 +193,6 @@ def test_the_model_is_not_changed_and_the_weights_are_loaded_by_the_host(model, 
 
 
 def test_a_control_for_another_model_is_told_when_sampling_starts(pack, scope):
+    wider = random_model(comfy.model_base.BaseModel, comfy.model_base.ModelType.EPS, model_channels=64)
     with pytest.raises(pack.scedit_core.SCEditError, match=r"was made for .* but this model is"):
-        see(tiny_model("sd15_12skip"), scope(prompt(1)), prompt(2))
+        see(wider, scope(prompt(1)), prompt(2))
