@@ -14,6 +14,7 @@ WORKFLOWS = sorted((REPOSITORY / "example_workflows").glob("*.json"))
 PAINTING = [path for path in WORKFLOWS if path.stem != "scedit_hints"]  # test_hint_workflow.py runs that one
 SCENE = world.scene(world.HELD_OUT[1])
 DRAWINGS = {shape: world.drawing(shape) for shape in ("circle", "star")}
+_HALF = world.SIZE // 2
 _HINTS = ("SCEditCanny", "SCEditColor", "SCEditMaskedImage")
 _TRAINING = ("SCEditTrainSCTuner", "SCEditTrainCSCTuner")
 # The published names are kept where the sandbox has a tuner of that name.
@@ -33,15 +34,40 @@ _SHORT = {"batch_size": 4, "accumulation": 1, "preview_every": 0, "ema_decay": 0
 _SWAPS |= {(node, widget): value for node in _TRAINING for widget, value in _SHORT.items()}
 _SWAPS |= {("SCEditTrainSCTuner", "steps"): 30, ("SCEditTrainSCTuner", "learning_rate"): 5e-3}
 _SWAPS |= {("SCEditTrainCSCTuner", "steps"): 100, ("SCEditTrainCSCTuner", "learning_rate"): 3e-3}
+_SCENE_TEXTS = {"Positive prompt": {"text": SCENE.caption}, "Negative prompt": {"text": ""}}
 # what a template is given in place of the scene and its caption, and in fewer steps, by titles of its nodes
 _OWN = {
     "scedit_blend": {
         "First picture": {"image": "workflow_circle.png"},
         "Second picture": {"image": "workflow_star.png"},
         "Positive prompt": {"text": "a large red star on a white background"},
+        "Negative prompt": {"text": ""},
+        "KSampler": {"steps": 6},
+    },
+    "scedit_regions": {
+        "Left photo": {"image": "workflow_small_circle.png"},
+        "Right photo": {"image": "workflow_small_star.png"},
+        "Fit left photo": {"width": _HALF},
+        "Fit right photo": {"width": _HALF},
+        "Left prompt": {"text": "a blue circle on a yellow background"},
+        "Right prompt": {"text": "a red star on a white background"},
+        "Negative prompt": {"text": ""},
         "KSampler": {"steps": 8},
     },
+    "scedit_schedule": {
+        **_SCENE_TEXTS,
+        "Sample as trained": {"steps": 8},
+        "Sample early only": {"steps": 8},
+    },
 }
+
+
+def smaller(drawing):
+    """The drawing with a wide white border: what is drawn fits into half of a picture."""
+    shrunk, border = Image.fromarray(drawing).resize((160, 160)), (world.SIZE - 160) // 2
+    sheet = Image.new("RGB", (world.SIZE, world.SIZE), "white")
+    sheet.paste(shrunk, (border, border))
+    return np.asarray(sheet)
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +75,7 @@ def picture(studio):
     """The scene in the server's input folder, with the drawings beside it."""
     for shape, drawing in DRAWINGS.items():
         studio.upload(f"workflow_{shape}", drawing)
+        studio.upload(f"workflow_small_{shape}", smaller(drawing))
     return studio.upload("workflow_scene", SCENE.picture)
 
 
@@ -74,8 +101,7 @@ def prompt_of(workflow, server, picture, folders):
     for node in present.intersection(_TRAINING):
         swaps["SCEditTrainingFolder", "folder"] = folders[node]
     prompt = workflow_module.replace_values(prompt, {k: v for k, v in swaps.items() if k[0] in present})
-    texts = {"Positive prompt": {"text": SCENE.caption}, "Negative prompt": {"text": ""}}
-    for title, values in {**texts, **_OWN.get(workflow.stem, {})}.items():
+    for title, values in _OWN.get(workflow.stem, _SCENE_TEXTS).items():
         titled(prompt, title)["inputs"].update(values)
     return prompt
 
@@ -97,6 +123,8 @@ def without_scedit(prompt):
     plain = json.loads(json.dumps(prompt))
     for sampler in of_class(plain, "KSampler"):
         plain[sampler]["inputs"]["model"] = [checkpoint, 0]
+    for prompted in of_class(plain, "SCEditApplyToPrompt"):
+        plain[prompted]["inputs"]["strength"] = 0.0
     for latent in of_class(plain, "EmptyLatentImage"):
         plain[latent]["inputs"]["batch_size"] = 1
     for node in of_class(plain, *_TRAINING, "SCEditSaveTuner", "SCEditCompareSheet", "SaveImage"):
@@ -146,8 +174,30 @@ def travels(edited, base):
         assert all(later < earlier + 0.05 for earlier, later in pairwise(falling))
 
 
+def is_of_two_halves(edited, base):
+    """Each half has the edges of its own drawing, not there without, and the colour of its own prompt."""
+    (picture,) = edited
+    halves = [slice(0, _HALF), slice(_HALF, None)]
+    for half, drawing, channel in zip(halves, DRAWINGS.values(), (2, 0), strict=True):  # blue left, red right
+        wanted = measure.edges(smaller(drawing)[:, _HALF // 2 : -_HALF // 2])
+        assert measure.edge_f1(picture[:, half], wanted) > 0.5
+        assert measure.edge_f1(base[:, half], wanted) < 0.25
+        assert picture[_HALF, half][_HALF // 2].argmax() == channel
+
+
+def lets_go(edited, base):
+    """With the control only early the edges are less exact than with it throughout, and still there."""
+    wanted = measure.edges(SCENE.picture)
+    throughout, early, without = (measure.edge_f1(picture, wanted) for picture in (*edited, base))
+    assert throughout > early + 0.1
+    assert early > without + 0.3
+
+
 MEANINGS = {
     "scedit_blend": [travels],
+    "scedit_regions": [is_of_two_halves],
+    "scedit_schedule": [follows_edges, lets_go],
+    "scedit_mixer": [follows_edges, follows_colors],
     "scedit_canny": [follows_edges],
     "scedit_color": [follows_colors],
     "scedit_canny_color": [follows_edges, follows_colors],
