@@ -2,7 +2,7 @@
 
 import io
 import json
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -12,9 +12,11 @@ from support import REPOSITORY
 
 WORKFLOWS = sorted((REPOSITORY / "example_workflows").glob("*.json"))
 PAINTING = [path for path in WORKFLOWS if path.stem != "scedit_hints"]  # test_hint_workflow.py runs that one
+MIXER = REPOSITORY / "example_workflows" / "scedit_mixer.json"
 SCENE = world.scene(world.HELD_OUT[1])
 DRAWINGS = {shape: world.drawing(shape) for shape in ("circle", "star")}
 _HALF = world.SIZE // 2
+_TITLE = 30  # height of a node's title, which stands above its place
 _HINTS = ("SCEditCanny", "SCEditColor", "SCEditMaskedImage")
 _TRAINING = ("SCEditTrainSCTuner", "SCEditTrainCSCTuner")
 # The published names are kept where the sandbox has a tuner of that name.
@@ -59,6 +61,7 @@ _OWN = {
         "Sample as trained": {"steps": 8},
         "Sample early only": {"steps": 8},
     },
+    "scedit_mixer": {**_SCENE_TEXTS, "KSampler": {"steps": 8}},
 }
 
 
@@ -233,3 +236,33 @@ def test_a_bundled_workflow_has_a_thumbnail_and_is_flat(workflow):
     text = workflow.read_text(encoding="utf-8")
     assert "\\\\" not in text, "backslashes in a name work on one system only"
     assert not json.loads(text).get("definitions", {}).get("subgraphs")
+
+
+def test_the_mixer_takes_depth_once_its_nodes_are_switched_on(server, studio, picture, tmp_path):
+    graph = json.loads(MIXER.read_text(encoding="utf-8"))
+    muted = [node for node in graph["nodes"] if node["mode"] == workflow_module.MUTED]
+    assert [node["type"] for node in muted] == ["SCEditDepth", "SCEditLoadCSCTuner", "SCEditCondition"]
+    for node in muted:
+        node["mode"] = 0
+    switched_on = tmp_path / MIXER.name
+    switched_on.write_text(json.dumps(graph), encoding="utf-8")
+    prompt = prompt_of(switched_on, server, picture, {})
+    (depth,), (mix,) = of_class(prompt, "SCEditDepth"), of_class(prompt, "SCEditMixConditions")
+    # the net's weights are no part of the repository: the depth with which the scene was drawn, as the hint
+    near = studio.upload("workflow_depth", (255 * SCENE.nearness).astype(np.uint8))
+    prompt[depth] = {"class_type": "LoadImage", "inputs": {"image": near}}
+    prompt[mix]["inputs"]["weights"] = "0, 0, 1"
+    _, (at_its_corner,) = painted(server, prompt, of_class(prompt, "VAEDecode"))
+    assert measure.edge_f1(at_its_corner, measure.edges(SCENE.picture)) > 0.3
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=[path.stem for path in WORKFLOWS])
+def test_a_bundled_workflow_is_laid_out_from_left_to_right(workflow):
+    graph = json.loads(workflow.read_text(encoding="utf-8"))
+    boxes = {node["id"]: (*node["pos"], *node["size"]) for node in graph["nodes"]}
+    for (x, y, width, height), (left, top, wide, high) in combinations(boxes.values(), 2):
+        apart = x + width <= left or left + wide <= x
+        assert apart or y + height + _TITLE <= top or top + high + _TITLE <= y, "two nodes overlap"
+    for _, source, _, target, *_ in graph["links"]:
+        (x, _, width, _), (left, *_) = boxes[source], boxes[target]
+        assert x + width <= left or x == left, f"a wire runs back from {source} to {target}"
