@@ -130,7 +130,7 @@ def halves_f1(gallery: Gallery, count: int = len(_PAIRS)) -> tuple[float, float]
 def halves_error(gallery: Gallery) -> tuple[float, float]:
     """The same of the colour error of scenes with their colour hints."""
     scenes = [(gallery.name(scene), scene.caption, scene.picture) for scene in gallery.scenes]
-    pairs = list(zip(scenes[::2], scenes[1::2], strict=False))
+    pairs = [scenes[number : number + 2] for number in range(0, len(scenes) - 1, 2)]
     return _compared(gallery, "color_control", "color", pairs, color_error)
 
 
