@@ -6,6 +6,7 @@ For any interpreter that has torch and ComfyUI's packages, with COMFYUI_PATH set
 download: all weights are random, or the repository's golden ones. Two processes start ComfyUI as its main.py
 does, one with dynamic VRAM, which is how it starts on NVIDIA, one with the static patcher, and run, in turns:
 
+  first run   whether the U-Net alone gives the same in the first runs of a process
   parity      the authors' golden values in fp32 (with and without TF32 convolutions), fp16 and bf16; how far
               off each may be, and why, says gpu_parity.TOLERANCES
   exactness   strength 0 and a black mask are the base model bit for bit, a run can be repeated

@@ -44,6 +44,20 @@ def _load(bench: Bench, base: str, layout: str, alone: tuple[Any, Tensor]) -> st
     return f"{megabytes:.0f} MB, loaded in {seconds:.2f} s, changes the latents by {change:.3f}"
 
 
+def first_run(_bench: Bench, report: Report, _base: str) -> None:
+    """Whether what a process computes first is what it computes later; of the host alone, without an edit.
+
+    Where it is not, nothing that runs first can be compared bit for bit with what runs later.
+    """
+    model = golden_model("sd15_6skip", torch.float16)
+    first, second, third = (sample(model, 64, 2) for _ in range(3))
+    gaps = [float((later - earlier).abs().max()) for earlier, later in ((first, second), (second, third))]
+    report.row(
+        "U-Net alone, three runs", "ok", "bit for bit" if not any(gaps) else
+        f"first and second up to {gaps[0]:.1e} apart, second and third {gaps[1]:.1e}",
+    )  # fmt: skip
+
+
 def exactness(bench: Bench, report: Report, _base: str) -> None:
     """What has no effect gives the base model's latents bit for bit, and a run can be repeated."""
     use_golden_tuners()

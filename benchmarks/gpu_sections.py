@@ -22,6 +22,7 @@ class Section:
 
 
 CHECKS = (
+    Section("first run", "gpu_checks:first_run", "", 5, is_check=True),
     Section("parity", "gpu_parity:parity", "", 5, is_check=True),
     Section("exactness", "gpu_checks:exactness", "", 5, is_check=True),
     Section("training", "gpu_checks:training", "", 5, is_check=True),

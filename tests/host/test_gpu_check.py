@@ -79,5 +79,5 @@ def test_what_there_is_no_time_for_is_named_and_no_success(tmp_path):
     status, written, table = run_check(tmp_path, "--budget", "0.5")
     assert status == 1
     assert {row["state"] for row in written["rows"]} == {"not run"}
-    assert len(written["rows"]) == 24
+    assert len(written["rows"]) == 26
     assert "some checks were not run" in table
