@@ -110,6 +110,18 @@ def test_other_strengths_hints_and_steps_compile_nothing_anew(compiler, edits):
     assert compiler.programs == 1
 
 
+def test_strengths_over_time_skips_and_latents_are_in_the_one_program(compiler, edits, pack):
+    curve, weights = pack.scedit_core.curve.Curve, pack.scedit_core.skip_weights.SkipWeights
+    factors = pack.scedit_core.strength.Factors(batch=(curve(((0.0, 1.0), (1.0, 0.2))),), prompts=(1.0, 0.5))
+    how = {
+        "image": picture(), "schedules": (curve(((0.0, 1.0), (1.0, 0.2))),), "factors": factors,
+        "skip_weights": weights((1.0, 0.3), is_stretched=True),
+    }  # fmt: skip
+    model = edits.on((edits.style, {"schedules": how["schedules"]}), (edits.control, how))
+    assert torch.equal(compiler.sample(model, steps=4, batch=3), sample(model, steps=4, batch=3))
+    assert compiler.programs == 1
+
+
 def test_there_is_a_program_for_each_set_of_edits_that_acts(compiler, edits):
     model = edits.on((edits.style, {"end_percent": 0.5}), (edits.control, {"image": picture()}))
     assert torch.equal(compiler.sample(model, steps=4), sample(model, steps=4))
