@@ -50,7 +50,8 @@ class Recorder(TorchDispatchMode):
         storage = tensor.untyped_storage()
         if storage._cdata not in self._weights:  # weights are seen through views too, such as .t()
             self._saved.setdefault(storage._cdata, (storage, self._where()))
-        return tensor
+        # detached: what an operation saves of its own result would keep itself alive without a backward
+        return tensor.detach()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

@@ -1,6 +1,7 @@
 """What is told of a training before its first step."""
 
 import dataclasses
+import gc
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from training_tools import CONFIG, trainer
 
 from scedit_core.training.memory import estimate
 from scedit_core.training.memory.estimate import estimate_memory, estimate_seconds
+from scedit_core.training.memory.recompute import MODES
+from scedit_core.training.memory.recorded import Recorder
 
 
 class QueueingDevice(TorchDispatchMode):
@@ -49,3 +52,30 @@ def test_averages_in_float32_are_counted_as_such():
     )
     more = estimate_memory(averaged) - estimate_memory(plain)
     assert more == 4 * sum(weights.numel() for weights in averaged.parameters)
+
+
+def graphs_alive():
+    """How many tensors are alive that remember what they were made of, and keep that alive."""
+    gc.collect()
+    things = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    return sum(thing.grad_fn is not None for thing in things)
+
+
+def test_an_operation_that_saves_its_own_result_is_let_go():
+    weights = torch.ones(3, requires_grad=True)
+    before = graphs_alive()
+    recorder = Recorder([weights])
+    with recorder.recording():
+        result = weights.exp()
+    assert recorder.kept(result).total() == result.nbytes
+    del result
+    assert graphs_alive() == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_of_the_trials_stays_in_memory(mode):
+    """They are forwards without a backward, which alone lets go of what a graph keeps."""
+    run = trainer(dataclasses.replace(CONFIG, recompute=mode))
+    before = graphs_alive()
+    estimate_memory(run)
+    assert graphs_alive() == before
