@@ -18,6 +18,7 @@ PACK_CONTENT = (
     "web",
     "locales",
     "example_workflows",
+    "subgraphs",
     "pyproject.toml",
 )
 SANDBOX_CONTENT = ("__init__.py", "bring.py", "model.py", "photo.jpg", "scene.png", "example_workflows")

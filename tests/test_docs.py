@@ -11,7 +11,8 @@ CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)|<img[^>]*\bsrc=\"([^\"]+)\"")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 OURS = re.compile(
-    r"(?:nodes|scedit_core|tests|docs|sandbox|benchmarks|web|locales|example_workflows)/[\w./*-]*(?:::\w+)?"
+    r"(?:nodes|scedit_core|tests|docs|sandbox|benchmarks|web|locales|example_workflows|subgraphs)/"
+    r"[\w./*-]*(?:::\w+)?"
 )
 
 
