@@ -7,9 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from . import widgets
-from .files.presets import read_weights
-from .patching.conditions import Condition
+from . import acting, widgets
 from .patching.patch import install
 from .sockets import CONTROL, TUNER
 from .telling import note_misfit
@@ -28,9 +26,7 @@ class SCEditApplySCTuner(io.ComfyNode):
                 widgets.strength(
                     "strength", "Strength of the style: 0 off, 1 as trained, linear above and below."
                 ),
-                *widgets.when_and_where(),
-                widgets.schedule(),
-                *widgets.by_skip_and_latent(),
+                *acting.inputs(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the style.")],
         )
@@ -41,17 +37,9 @@ class SCEditApplySCTuner(io.ComfyNode):
         model: Any,
         tuner: Any,
         strength: float = 1.0,
-        start_percent: float = 0.0,
-        end_percent: float = 1.0,
-        mask: Tensor | None = None,
-        schedule: str = "",
-        skip_weights: str = "",
-        latent_weights: str = "",
+        **how: Any,
     ) -> io.NodeOutput:
-        style = Condition(
-            tuner, None, strength, start_percent, end_percent, mask, widgets.schedules(schedule),
-            widgets.by_latent(latent_weights), read_weights(skip_weights),
-        )  # fmt: skip
+        style = acting.condition(tuner, None, strength, **how)
         return io.NodeOutput(install(model, [style]))
 
 
@@ -69,9 +57,7 @@ class SCEditApplyCSCTuner(io.ComfyNode):
                 widgets.strength(
                     "strength", "Strength of the control: 0 off, 1 as trained, linear above and below."
                 ),
-                *widgets.when_and_where(),
-                widgets.schedule(),
-                *widgets.by_skip_and_latent(),
+                *acting.inputs(),
                 widgets.priority(),
             ],
             outputs=[io.Model.Output(tooltip="The model with the control.")],
@@ -84,16 +70,7 @@ class SCEditApplyCSCTuner(io.ComfyNode):
         control: Any,
         image: Tensor,
         strength: float = 1.0,
-        start_percent: float = 0.0,
-        end_percent: float = 1.0,
-        mask: Tensor | None = None,
-        schedule: str = "",
-        skip_weights: str = "",
-        latent_weights: str = "",
-        priority: str = "balanced",
+        **how: Any,
     ) -> io.NodeOutput:
-        condition = Condition(
-            control, image, strength, start_percent, end_percent, mask, widgets.schedules(schedule),
-            widgets.by_latent(latent_weights), read_weights(skip_weights), priority,
-        )  # fmt: skip
+        condition = acting.condition(control, image, strength, **how)
         return io.NodeOutput(install(model, [condition]), ui=note_misfit(control, image))

@@ -6,12 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
-from torch import Tensor
 
 from ..scedit_core import SCEditError
 from ..scedit_core.curve import Curve
-from . import widgets
-from .files.presets import read_weights
+from . import acting, widgets
 from .patching.conditions import Condition
 from .sockets import CONDITION, TUNER
 
@@ -95,9 +93,7 @@ class SCEditStyleCondition(io.ComfyNode):
             inputs=[
                 TUNER.Input("tuner", tooltip="From 'Load SC-Tuner'."),
                 widgets.strength("weight", "Weight of this style beside the others: 1 as trained."),
-                *widgets.when_and_where(),
-                widgets.schedule(),
-                *widgets.by_skip_and_latent(),
+                *acting.inputs(),
             ],
             outputs=[
                 CONDITION.Output(
@@ -113,15 +109,7 @@ class SCEditStyleCondition(io.ComfyNode):
         cls,
         tuner: Any,
         weight: float = 1.0,
-        start_percent: float = 0.0,
-        end_percent: float = 1.0,
-        mask: Tensor | None = None,
-        schedule: str = "",
-        skip_weights: str = "",
-        latent_weights: str = "",
+        **how: Any,
     ) -> io.NodeOutput:
-        style = Condition(
-            tuner, None, weight, start_percent, end_percent, mask, widgets.schedules(schedule),
-            widgets.by_latent(latent_weights), read_weights(skip_weights),
-        )  # fmt: skip
+        style = acting.condition(tuner, None, weight, **how)
         return io.NodeOutput((style,))

@@ -10,8 +10,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..scedit_core import SCEditError
-from . import widgets
-from .files.presets import read_weights
+from . import acting, widgets
 from .patching.conditions import Condition
 from .patching.patch import install
 from .patching.prompts import apply_to_prompt
@@ -32,9 +31,7 @@ class SCEditCondition(io.ComfyNode):
                 CONTROL.Input("control", tooltip="From 'Load CSC-Tuner'."),
                 widgets.hint_image(),
                 widgets.strength("weight", "Weight of this control beside the others (alpha in the paper)."),
-                *widgets.when_and_where(),
-                widgets.schedule(),
-                *widgets.by_skip_and_latent(),
+                *acting.inputs(),
                 widgets.priority(),
             ],
             outputs=[
@@ -48,18 +45,9 @@ class SCEditCondition(io.ComfyNode):
         control: Any,
         image: Tensor,
         weight: float = 1.0,
-        start_percent: float = 0.0,
-        end_percent: float = 1.0,
-        mask: Tensor | None = None,
-        schedule: str = "",
-        skip_weights: str = "",
-        latent_weights: str = "",
-        priority: str = "balanced",
+        **how: Any,
     ) -> io.NodeOutput:
-        condition = Condition(
-            control, image, weight, start_percent, end_percent, mask, widgets.schedules(schedule),
-            widgets.by_latent(latent_weights), read_weights(skip_weights), priority,
-        )  # fmt: skip
+        condition = acting.condition(control, image, weight, **how)
         return io.NodeOutput((condition,), ui=note_misfit(control, image))
 
 

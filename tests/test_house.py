@@ -20,6 +20,7 @@ PROCESSES = {"subprocess", "multiprocessing"}
 DOWNLOADS = REPOSITORY / "scedit_core" / "annotators" / "nets" / "download.py"
 # Of nodes/: what every room may use beside its own modules and the core; nobody uses another's nodes.
 SHARED = {
+    "acting",
     "search_words",
     "sockets",
     "telling",
