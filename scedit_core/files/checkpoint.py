@@ -58,7 +58,14 @@ def read_tuners(
     The weights stay in the file until they are used unless `mapped` is off; see `read_tensors`.
     """
     checkpoint, tuners = _read(Path(path), operations, mapped=mapped)
-    _fill(tuners, checkpoint.state_dict)
+    if _is_lazy(tuners):
+        _fill(tuners, checkpoint.state_dict)
+        return checkpoint, tuners
+    # every key was looked at: load_state_dict, which does so again, takes a twentieth of all the reading
+    layers = dict(tuners.named_modules())
+    for key, tensor in _working(checkpoint.state_dict).items():
+        layer, _, name = key.rpartition(".")
+        setattr(layers[layer], name, nn.Parameter(tensor))
     return checkpoint, tuners
 
 
@@ -87,12 +94,19 @@ def _read(
 
 
 def _sized(tuners: SCTunerSet | CSCTunerSet) -> SCTunerSet | CSCTunerSet:
-    """These tuners, or the same of PyTorch's layers if a host's have no weights until they are filled.
+    """These tuners, or the same of PyTorch's layers if a host's have no weights until they are filled."""
+    if not _is_lazy(tuners):
+        return tuners
+    return build_tuners(tuners.spec, operations=Unset, device=torch.device("meta"))
 
-    ComfyUI's linear layers are so where it has dynamic VRAM, as on NVIDIA by default.
+
+def _is_lazy(tuners: nn.Module) -> bool:
+    """True if its linear layers have no weights until they are filled; a set without such a layer has none.
+
+    ComfyUI's are so where it has dynamic VRAM, as on NVIDIA by default.
     """
-    is_lazy = any(layer.weight is None for layer in tuners.modules() if hasattr(layer, "weight"))
-    return build_tuners(tuners.spec, operations=Unset, device=torch.device("meta")) if is_lazy else tuners
+    layers = (layer for layer in tuners.modules() if isinstance(layer, nn.Linear))
+    return next((layer.weight is None for layer in layers), False)
 
 
 def build_tuners(
@@ -120,8 +134,7 @@ def fill_tuners(
 
 
 def _fill(tuners: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
-    dtype = _working_dtype(state_dict)
-    tuners.load_state_dict({key: tensor.to(dtype) for key, tensor in state_dict.items()}, assign=True)
+    tuners.load_state_dict(_working(state_dict), assign=True)
 
 
 def load_checkpoint(path: str | os.PathLike[str], operations: Any = Unset) -> SCTunerSet | CSCTunerSet:
@@ -159,10 +172,11 @@ def _detect(raw: TensorFile) -> DetectedFormat:
     return detected
 
 
-def _working_dtype(state_dict: Mapping[str, Tensor]) -> torch.dtype:
-    """The narrowest dtype that holds all weights exactly; 8 bits are for storage, no layer works in them."""
-    dtypes = [torch.bfloat16 if t.dtype in _STORED_DTYPES else t.dtype for t in state_dict.values()]
-    return reduce(torch.promote_types, dtypes)
+def _working(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in the narrowest dtype that holds all exactly; no layer works in 8 bits: they store."""
+    dtypes = {torch.bfloat16 if t.dtype in _STORED_DTYPES else t.dtype for t in state_dict.values()}
+    dtype = reduce(torch.promote_types, dtypes)
+    return {key: tensor.to(dtype) for key, tensor in state_dict.items()}
 
 
 def _notes(spec: TunerSpec) -> Iterator[str]:
