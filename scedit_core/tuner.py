@@ -203,6 +203,11 @@ def make_tuners(spec: TunerSpec, blocks: Iterable[int], **layers: Unpack[LayerOp
     )
 
 
+def tuners_in(tuners: nn.Module) -> dict[str, nn.ModuleDict]:
+    """The tuners of a set by the names of its parts: all of it but a hint encoder."""
+    return {name: part for name, part in tuners.named_children() if isinstance(part, nn.ModuleDict)}
+
+
 class SCTunerSet(nn.Module):
     """The SC-Tuners of one file: one tuner or none per output block.
 

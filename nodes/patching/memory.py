@@ -1,17 +1,21 @@
-"""Memory that hint features take, told to the host before it decides which models have to make room."""
+"""Memory that a run of edits takes, told to the host before it decides which models have to make room."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy.controlnet import ControlBase
 
 from ...scedit_core import SkipEdit
+from ...scedit_core.tuner import tuners_in
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
 
 
-class FeatureMemory(ControlBase):
+class RunMemory(ControlBase):
     """Stands among a run's controls, which is where the host asks how much memory they will take."""
 
     def __init__(self, size: int) -> None:
@@ -42,3 +46,15 @@ def feature_bytes(
         if edit.hint is not None and edit.tuners.kind == "csc"
     }
     return sum(sizes.values()) * dtype.itemsize
+
+
+def weight_bytes(patchers: Iterable[ModelPatcher], dtype: torch.dtype) -> int:
+    """Bytes of the weights that a run holds in the dtype of the U-Net, beside those that the host holds."""
+    weights = (
+        each
+        for patcher in patchers
+        for part in tuners_in(patcher.model).values()
+        for each in part.parameters()
+        if each.dtype != dtype or patcher.is_dynamic()
+    )
+    return sum(each.numel() for each in weights) * dtype.itemsize

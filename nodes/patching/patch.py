@@ -18,7 +18,7 @@ from ...scedit_core import SkipEdit, edit_encoder, edit_skip
 from ..files.hosted import tuners_on
 from .conditions import Applied, Condition, skip_layout
 from .devices import follow_devices
-from .memory import FeatureMemory, feature_bytes
+from .memory import RunMemory, feature_bytes, weight_bytes
 from .muted import Muted
 from .ready import Call, Kept, Step
 from .rows import areas_of_chunks, one_for_all, publish_areas, rows_of
@@ -226,12 +226,14 @@ def tell_memory(
     model_options: dict[str, Any] | None = None,
     **more: Any,
 ) -> Any:
-    """The host's prepare_sampling, which is told how much memory the features of this run will take."""
-    options = model_options or {}
+    """The host's prepare_sampling, which is told how much memory the edits of this run will take."""
+    options, dtype = model_options or {}, model.model.get_dtype_inference()
     patch = skip_patch(options.get("transformer_options", {}))
-    size = feature_bytes(patch.edits, noise_shape, model.model_dtype(), options) if patch else 0
+    size = 0
+    if patch is not None:
+        size = feature_bytes(patch.edits, noise_shape, dtype, options) + weight_bytes(patch.models(), dtype)
     # conds are where it looks for controls; what comes back has to be without ours
-    asked = {**conds, WRAPPER_KEY: [{"control": FeatureMemory(size)}]} if size else conds
+    asked = {**conds, WRAPPER_KEY: [{"control": RunMemory(size)}]} if size else conds
     real_model, _conds, models = executor(model, noise_shape, asked, model_options=model_options, **more)
     return real_model, conds, models
 

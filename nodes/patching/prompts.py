@@ -11,8 +11,10 @@ from comfy.controlnet import ControlBase
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor
 
+from ...scedit_core.hint import PIXELS_PER_LATENT
 from ..files.hosted import tuners_on
 from .conditions import Condition
+from .memory import weight_bytes
 from .patch import OUTPUT_KIND, WRAPPER_KEY, SkipPatch, make_ready, skip_patch
 
 Conditioning = list[Any]  # entries [tensor, dictionary]
@@ -65,6 +67,16 @@ class PromptControl(ControlBase):
         """Weights that ComfyUI has to load with the model."""
         return [*super().get_models(), *dict.fromkeys(one.hosted.patcher for one in self._conditions)]
 
+    def inference_memory_requirements(self, dtype: torch.dtype) -> int:
+        """Bytes that a run takes, for latents of the hints' size: the host asks before it says theirs."""
+        sizes = {
+            (one.hosted.patcher, id(one.image)): _hint_numbers(one.hosted.patcher.model, one.image)
+            for one in self._conditions
+        }
+        patchers = dict.fromkeys(one.hosted.patcher for one in self._conditions)
+        own = sum(sizes.values()) * dtype.itemsize + weight_bytes(patchers, dtype)
+        return own + super().inference_memory_requirements(dtype)
+
     def cleanup(self) -> None:
         """Called when the sampling run ends."""
         super().cleanup()
@@ -113,6 +125,14 @@ class PromptControl(ControlBase):
         if self._joined is None or self._joined[0] is not installed:
             self._joined = installed, self._patch if installed is None else installed.followed_by(self._patch)
         return self._joined[1]
+
+
+def _hint_numbers(tuners: Any, image: Tensor | None) -> int:
+    """How many numbers the features of hints `(N, H, W, 3)` are; none for a style."""
+    if image is None:
+        return 0
+    height, width = (-(-side // PIXELS_PER_LATENT) for side in image.shape[1:3])
+    return len(image) * tuners.numbers_of_hint(height, width)
 
 
 def apply_to_prompt(

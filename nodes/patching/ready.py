@@ -10,10 +10,11 @@ import comfy.model_management
 import torch
 from torch import Tensor
 
-from ...scedit_core import PreparedEdit, SkipEdit
+from ...scedit_core import CSCTunerSet, PreparedEdit, SCTunerSet, SkipEdit, build_tuners
 from ...scedit_core.edit import Area, fitted_mask, hint_features, strengths_like
 from ...scedit_core.hint import cycled
 from ...scedit_core.strength import Rows
+from ...scedit_core.tuner import Unset, tuners_in
 
 Features = tuple[Tensor | None, ...]  # of each output block
 
@@ -59,6 +60,7 @@ class Chunks(NamedTuple):
 class Kept:
     """What a run keeps, by what it was made for. Of what changes with a context window the last is kept."""
 
+    tuners: dict[tuple[Any, ...], SCTunerSet | CSCTunerSet] = field(default_factory=dict)
     frames: dict[tuple[Any, ...], Features] = field(default_factory=dict)
     features: dict[tuple[Any, ...], tuple[Sequence[int], Features]] = field(default_factory=dict)
     chunks: dict[tuple[Any, ...], tuple[Sequence[int], Features | None, Tensor | None]] = field(
@@ -84,13 +86,21 @@ class Kept:
         key = (values, call.device, call.dtype)
         if key not in self.strengths:
             self.strengths[key] = strengths_like(values, call.like)
-        ready = PreparedEdit(edit, None, None, self.strengths[key], is_folded=True)
+        brought = replace(edit, tuners=self._brought(edit, call))
+        ready = PreparedEdit(brought, None, None, self.strengths[key], is_folded=True)
         if chunks is not None and rows is not None:
             features, mask = self._of_chunks(edit, call, rows, chunks)
             return replace(ready, features=features, mask=mask)
         features, numbers = self._features(edit, call, rows, None)
         places = None if numbers is None else self.tensor(numbers, call.device)
         return replace(ready, features=features, mask=self._mask(edit, call, None), rows=places)
+
+    def _brought(self, edit: SkipEdit, call: Call) -> SCTunerSet | CSCTunerSet:
+        """The tuners of an edit, weights as a call takes them: the host would cast them at each use."""
+        key = (edit.tuners, call.device, call.dtype)
+        if key not in self.tuners:
+            self.tuners[key] = _brought(edit.tuners, call)
+        return self.tuners[key]
 
     def tensor(self, numbers: Sequence[int], device: torch.device) -> Tensor:
         """Numbers of latents or of features on a device, to which they are sent once a run."""
@@ -154,6 +164,18 @@ class Kept:
             beside = tuple(_stacked(each) for each in zip(*features, strict=True))
             self.chunks[key] = rows.latents, beside or None, _stacked(masks)
         return self.chunks[key][1:]
+
+
+def _brought(tuners: SCTunerSet | CSCTunerSet, call: Call) -> SCTunerSet | CSCTunerSet:
+    """Tuners of plain layers on the device and in the dtype of a call; of a control all but its encoder.
+
+    Weights that are so already are not copied.
+    """
+    plain = build_tuners(tuners.spec, operations=Unset, device=torch.device("meta")).requires_grad_(False)
+    for name, own in tuners_in(tuners).items():
+        weights = {key: value.to(call.device, call.dtype) for key, value in own.state_dict().items()}
+        plain.get_submodule(name).load_state_dict(weights, assign=True)
+    return plain
 
 
 def _encoded(edit: SkipEdit, call: Call, area: Area | None, used: Sequence[int]) -> Features:

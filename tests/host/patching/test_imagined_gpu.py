@@ -9,6 +9,7 @@ import torch
 from comfy.context_windows import IndexListContextWindow
 from imagined_gpu import CPU, CUDA, Reads, hosted, imagined, imagined_model, predict, with_numbers
 from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch.utils._python_dispatch import TorchDispatchMode
 
 HALF, BRAIN, FULL, EIGHT = torch.float16, torch.bfloat16, torch.float32, torch.float8_e4m3fn
 # weights and what is computed in; fp8 weights are cast at each use
@@ -131,3 +132,33 @@ def test_a_step_that_calls_the_unet_twice_reads_once(bench):
         predict(model, sigmas=sigmas)
         predict(model, sigmas=sigmas)
     assert reads.count == 1, reads.where
+
+
+def test_weights_of_another_dtype_are_cast_once_a_run(bench):
+    base, edited = bench.applied(), bench.applied(bench.style(), bench.control())
+    first = copies(edited)
+    assert first > copies(base)
+    assert copies(edited) == copies(base)
+    edited.model_options["transformer_options"]["patches"]["output_block_patch"][0].cleanup()
+    assert copies(edited) == first
+
+
+def copies(model: Any) -> int:
+    """How many tensors a step brings to another device or dtype."""
+    with Copies() as counted:
+        predict(model)
+    return counted.count
+
+
+class Copies(TorchDispatchMode):
+    """Counts copies to another device or dtype."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func.overloadpacket.__name__ in ("to", "_to_copy"):
+            self.count += (out.device, out.dtype) != (args[0].device, args[0].dtype)
+        return out

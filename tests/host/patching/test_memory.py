@@ -10,6 +10,7 @@ import comfy_extras.nodes_context_windows as windows
 import pytest
 import torch
 from host_tools import picture, run, sample
+from test_prompts import prompt, see
 
 
 @pytest.fixture
@@ -84,3 +85,21 @@ def test_equal_controls_on_equal_images_share_what_was_encoded(nodes, model, con
     assert len(calls) == 1
     assert set(sizes) == {control.patcher.model.numbers_of_hint(16, 16) * 4}
     assert torch.isfinite(sample(steered)).all()
+
+
+def test_the_host_is_told_what_a_prompts_control_takes(nodes, model, control, told):
+    plain = prompt(1)
+    condition = run(nodes["SCEditCondition"], control=control, image=picture())
+    scoped = run(nodes["SCEditApplyToPrompt"], conditioning=plain, conditions=condition, strength=1.0)
+    see(model, plain, plain)
+    see(model, scoped, plain)
+    assert told[1] - told[0] == control.patcher.model.numbers_of_hint(16, 16) * 4
+
+
+def test_weights_of_another_dtype_than_the_unets_are_counted(pack, control):
+    memory = pack.nodes.patching.memory
+    patcher = control.patcher
+    count = sum(weights.numel() for weights in patcher.model.tuners.parameters())
+    is_copied = patcher.is_dynamic()
+    assert memory.weight_bytes([patcher], torch.float16) == 2 * count
+    assert memory.weight_bytes([patcher], torch.float32) == 4 * count * is_copied
