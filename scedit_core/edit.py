@@ -202,10 +202,10 @@ def edit_skip(
         # summed by themselves: whichever of two comes first, the bits are the same, and those of one alone if
         # the other has weight 0, as at the ends of a way from one to the other
         if total is None:
-            total = delta * _weight(prepared, delta, block, latents)
+            total = torch.mul(delta, _weight(prepared, delta, block, latents), out=_place(delta, skip))
         else:
             total = _added(total, delta, block, prepared, latents)
-    return edited if total is None else edited + total
+    return edited if total is None else torch.add(edited, total, out=_place(total, edited))
 
 
 def edit_encoder(
@@ -235,10 +235,18 @@ def _control_delta(prepared: PreparedEdit, block: int, skip: Tensor, latents: Te
 
 def _added(x: Tensor, delta: Tensor, block: int, prepared: PreparedEdit, latents: Tensor | None) -> Tensor:
     """`x` and a tuner's delta times its strength and mask, in one pass over memory."""
-    weight = _weight(prepared, delta, block, latents)
-    return (
-        torch.addcmul(x, delta, weight) if isinstance(weight, Tensor) else torch.add(x, delta, alpha=weight)
-    )
+    weight, place = _weight(prepared, delta, block, latents), _place(delta, x)
+    if isinstance(weight, Tensor):
+        return torch.addcmul(x, delta, weight, out=place)
+    return torch.add(x, delta, alpha=weight, out=place)
+
+
+def _place(made: Tensor, other: Tensor) -> Tensor | None:
+    """Where a result of both goes, if nobody needs `made` any more: into its memory, unless backward may.
+
+    New memory is what an edit of a large skip costs beside its matrices.
+    """
+    return None if torch.is_grad_enabled() or made.dtype != other.dtype else made
 
 
 def _weight(prepared: PreparedEdit, delta: Tensor, block: int, latents: Tensor | None) -> Tensor | float:

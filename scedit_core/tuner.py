@@ -32,6 +32,14 @@ def channels_mixed(x: Tensor, weight: Tensor, bias: Tensor | None, plus: Tensor 
     return mixed.unflatten(2, x.shape[2:])
 
 
+def activated(inner: Tensor) -> Tensor:
+    """GELU with erf, with which published weights were trained, not its tanh approximation.
+
+    In the place of `inner` where nothing is recorded for backward: new memory is what costs on large skips.
+    """
+    return F.gelu(inner) if torch.is_grad_enabled() else torch.ops.aten.gelu_(inner)
+
+
 class Layers:
     """Layers of tuners: PyTorch's, but that a linear one works on channels of `(B, C, H, W)`."""
 
@@ -144,8 +152,7 @@ class SCTuner(nn.Module):
         return self.up(self._between(self.down(x, low)), high)
 
     def _between(self, inner: Tensor) -> Tensor:
-        # GELU with erf, not its tanh approximation: published weights were trained with it
-        return F.gelu(inner)
+        return activated(inner)
 
 
 class ConvSCTuner(SCTuner):
@@ -184,7 +191,7 @@ class MLPSCTuner(SCTuner):
         self.mid = self._layer(rank, rank, layers)
 
     def _between(self, inner: Tensor) -> Tensor:
-        return F.gelu(self.mid(F.gelu(inner)))
+        return activated(self.mid(activated(inner)))
 
 
 _TUNER_OF_OP: dict[TunerOp, type[SCTuner]] = {
