@@ -81,12 +81,15 @@ class SkipPatch:
 
     def extended(self, applied: Applied) -> SkipPatch:
         """A new patch with one more edit; equal hints become one, so that a run encodes them once."""
-        hints = [each.hint for each in self.applied if each.hint is not None]
-        return SkipPatch((*self.applied, applied.with_hint_among(hints)))
+        return SkipPatch(self._with(applied))
 
-    def followed_by(self, other: SkipPatch) -> SkipPatch:
-        """The edits of both, for calls of one run: what is kept of these is used again."""
-        return SkipPatch((*self.applied, *other.applied), self._kept)
+    def followed_by(self, applied: Applied) -> SkipPatch:
+        """A patch with one more edit for calls of the same run: what is kept of these is used again."""
+        return SkipPatch(self._with(applied), self._kept)
+
+    def _with(self, applied: Applied) -> tuple[Applied | Muted, ...]:
+        hints = [each.hint for each in self.applied if each.hint is not None]
+        return *self.applied, applied.with_hint_among(hints)
 
     def muted(self, off: Mapping[int, Collection[int]]) -> SkipPatch:
         """The patch with its n-th edit off at the blocks `off[n]`, for calls of the same run.

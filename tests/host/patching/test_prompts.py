@@ -163,7 +163,7 @@ def test_what_a_run_encodes_is_encoded_once_and_gone_at_its_end(model, control, 
     assert len(calls) == 1
     link = scoped[0][1]["control"]
     assert link._joined is None
-    assert link._patch.edits == ()
+    assert link._applied is None
 
 
 def test_a_cancelled_run_leaves_nothing_with_the_prompt(model, scope):
@@ -179,7 +179,7 @@ def test_a_cancelled_run_leaves_nothing_with_the_prompt(model, scope):
         see(stopped, [*scoped, *scoped], prompt(2))
     link = scoped[0][1]["control"]
     assert link._joined is None
-    assert link._patch.edits == ()
+    assert link._applied is None
     assert not any(stopped.callbacks.values())
 
 
@@ -196,3 +196,36 @@ def test_a_control_for_another_model_is_told_when_sampling_starts(pack, scope):
     wider = random_model(comfy.model_base.BaseModel, comfy.model_base.ModelType.EPS, model_channels=64)
     with pytest.raises(pack.scedit_core.SCEditError, match=r"was made for .* but this model is"):
         see(wider, scope(prompt(1)), prompt(2))
+
+
+def tile_of(conditioning: Prompt, columns: slice) -> Prompt:
+    """A prompt for a tile, its links cropped as upscalers crop those of ControlNets for a tile."""
+    return [[told, {**facts, "control": cropped(facts["control"], columns)}] for told, facts in conditioning]
+
+
+def cropped(link: Any, columns: slice) -> Any:
+    part = link.copy()
+    part.cond_hint_original = link.cond_hint_original[..., columns]
+    before = link.previous_controlnet
+    return part if before is None else part.set_previous_controlnet(cropped(before, columns))
+
+
+def test_a_tile_of_an_upscaler_sees_its_part_of_hint_and_mask(nodes, model, control, tuner):
+    def scoped(columns: slice) -> Prompt:
+        mask = torch.arange(128.0).expand(1, 128, 128) / 128
+        image, mask = picture(seed=5)[:, :, columns], mask[..., columns]
+        style = run(nodes["SCEditStyleCondition"], tuner=tuner)
+        steered = run(nodes["SCEditCondition"], control=control, image=image, mask=mask)
+        bundle = run(
+            nodes["SCEditComposeConditions"], conditions={"condition0": style, "condition1": steered}
+        )
+        return run(nodes["SCEditApplyToPrompt"], conditioning=prompt(1), conditions=bundle, strength=1.0)
+
+    whole, left = slice(0, 128), slice(0, 64)
+    tile = see(model, tile_of(scoped(whole), left), prompt(2)).picture
+    assert torch.equal(tile, see(model, scoped(left), prompt(2)).picture)
+    again = scoped(whole)
+    assert torch.equal(
+        see(model, tile_of(again, whole), prompt(2)).picture, see(model, again, prompt(2)).picture
+    )
+    assert not torch.allclose(tile, see(model, again, prompt(2)).picture, atol=1e-3)
