@@ -78,7 +78,6 @@ def test(progress: Progress, options: argparse.Namespace) -> int:
     else:
         environment["COMFYUI_PATH"] = str(prepare_all(progress, options.comfyui))
         environment["SCEDIT_SANDBOX_MODELS"] = str(MODELS)
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the tests import ComfyUI, whose folder stays as it is
     progress.begin(f"pytest {' '.join(options.further)}")
     groups = test_groups(options.further, options.core)
     # Not `python -m pytest`: that puts this folder on sys.path, where our nodes/ hides ComfyUI's nodes.py.

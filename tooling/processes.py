@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .places import LOGS, REPO
+from .places import BYTECODE, LOGS, REPO
 from .progress import StepError, say
 from .remedies import remedy
 
@@ -23,6 +23,8 @@ def clean_environment(**extra: str) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     # Waiting threads that spin make tests on a busy machine several times slower.
     inherited.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What is imported is compiled once, and ComfyUI's folder stays as it is.
+    inherited["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
     return {**inherited, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", **extra}
 
 
