@@ -7,6 +7,7 @@
     python dev.py serve          start ComfyUI with this pack, to open in a browser
     python dev.py screenshots    pictures of templates, nodes and errors in the frontend (needs Chromium)
     python dev.py lint           ruff and pyright
+    python dev.py install        what the others would install first (--core: only what needs no ComfyUI)
     python dev.py bench NAME     run a script of benchmarks/; further ARGS go to it
     python dev.py train-sandbox  train the miniature model and its tuners again (five hours on two cores)
 
@@ -54,6 +55,14 @@ def prepare_all(progress: Progress, given: Path | None) -> Path:
     return comfyui
 
 
+def install(progress: Progress, options: argparse.Namespace) -> int:
+    if options.core:
+        prepare_tools(progress)
+    else:
+        prepare_all(progress, options.comfyui)
+    return 0
+
+
 def demo(progress: Progress, options: argparse.Namespace) -> int:
     comfyui = prepare_all(progress, options.comfyui)
     progress.begin("Pictures in ComfyUI")
@@ -78,7 +87,6 @@ def test(progress: Progress, options: argparse.Namespace) -> int:
     else:
         environment["COMFYUI_PATH"] = str(prepare_all(progress, options.comfyui))
         environment["SCEDIT_SANDBOX_MODELS"] = str(MODELS)
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the tests import ComfyUI, whose folder stays as it is
     progress.begin(f"pytest {' '.join(options.further)}")
     groups = test_groups(options.further, options.core)
     # Not `python -m pytest`: that puts this folder on sys.path, where our nodes/ hides ComfyUI's nodes.py.
@@ -149,6 +157,7 @@ def lint(progress: Progress, _options: argparse.Namespace) -> int:
 
 
 COMMANDS = {
+    "install": (install, 5),
     "demo": (demo, 6),
     "test": (test, 6),
     "serve": (serve, 6),
@@ -166,7 +175,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--comfyui", type=Path, metavar="PATH", help="a ComfyUI folder to use (only read)")
     parser.add_argument("--port", type=int, default=8188, help="serve: port of the web page (8188)")
-    parser.add_argument("--core", action="store_true", help="test: only the part that needs no ComfyUI")
+    parser.add_argument("--core", action="store_true", help="test, install: only what needs no ComfyUI")
     parser.add_argument("--measure", action="store_true", help="demo: print figures in place of pictures")
     parser.add_argument("--retrain", action="store_true", help="demo: train a style in ComfyUI, compare it")
     options, further = parser.parse_known_args(arguments)
@@ -188,7 +197,7 @@ def main() -> int:
     options = parse()
     signal.signal(signal.SIGTERM, leave_on_terminate)
     command, steps = COMMANDS[options.command]
-    progress = Progress(3 if options.core else steps)
+    progress = Progress(max(2, steps - 3) if options.core else steps)
     try:
         return command(progress, options)
     except StepError as error:

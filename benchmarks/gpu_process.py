@@ -71,7 +71,9 @@ class Process:
     def _begin(self) -> None:
         self._starts += 1
         command = [sys.executable, str(_CHILD), "--patcher", self.patcher, "--device", self._device]
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        # ComfyUI's folder stays as it is; empty means that bytecode may be written, elsewhere
+        without = "" if os.environ.get("PYTHONPYCACHEPREFIX") else "1"
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": without}
         if self._device == "cpu":
             command.append("--tiny")
             environment["OMP_NUM_THREADS"] = "1"  # tiny models, and two processes at once

@@ -23,7 +23,8 @@ def environment() -> dict[str, str]:
     """This process's environment, without what would let other Pythons or the network in."""
     inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     return inherited | {
-        "PYTHONDONTWRITEBYTECODE": "1",  # ComfyUI's own folder stays as it is
+        # ComfyUI's own folder stays as it is; empty means that bytecode may be written, elsewhere.
+        "PYTHONDONTWRITEBYTECODE": "" if os.environ.get("PYTHONPYCACHEPREFIX") else "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -59,6 +61,23 @@ def test_dev_py_starts_before_any_package_is_installed_and_has_the_commands_that
     named = set(re.findall(r"dev\.py ([\w-]+)", PAGE))
     assert len(named) > 5
     assert named <= set(offered[1].split(","))
+
+
+ENVIRONMENT = """
+import subprocess, sys
+from tooling.processes import clean_environment
+code = "import json, sys; print(json.dumps([sys.pycache_prefix, sys.dont_write_bytecode]))"
+subprocess.run([sys.executable, "-c", code], env=clean_environment(), check=True)
+"""
+
+
+@pytest.mark.parametrize("value", ["", "1"])
+def test_what_dev_py_runs_keeps_its_bytecode_in_our_folder_whatever_the_user_has_set(value):
+    """Packages are installed without any: each start would compile all that it imports again."""
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": value, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-c", ENVIRONMENT]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert json.loads(run.stdout) == [str(REPOSITORY / ".comfyui" / "bytecode"), False]
 
 
 def test_ruff_before_a_commit_is_the_ruff_of_the_checks():

@@ -8,6 +8,7 @@ REPO = Path(__file__).absolute().parents[1]
 VENV = REPO / ".venv"
 WORK = REPO / ".comfyui"
 LOGS = WORK / "logs"
+BYTECODE = WORK / "bytecode"
 BASE = WORK / "base"
 MODELS = BASE / "models"
 SANDBOX = REPO / "sandbox"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .places import LOGS, REPO
+from .places import BYTECODE, LOGS, REPO
 from .progress import StepError, say
 from .remedies import remedy
 
@@ -20,9 +20,12 @@ NO_TESTS = 5  # exit status of a pytest that found none
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would let other Python installations leak in."""
-    inherited = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    left_out = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+    inherited = {key: value for key, value in os.environ.items() if key not in left_out}
     # Waiting threads that spin make tests on a busy machine several times slower.
     inherited.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What is imported is compiled once, and ComfyUI's folder stays as it is.
+    inherited["PYTHONPYCACHEPREFIX"] = str(BYTECODE)
     return {**inherited, "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", **extra}
 
 

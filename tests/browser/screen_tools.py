@@ -19,7 +19,21 @@ BROWSER_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_SETTLE = 400  # ms in which the frontend has drawn what it was told
+_SETTLE = 400  # ms in which the frontend has drawn what it was told, at the latest
+# Wait until the page has drawn three frames and not changed for a fifth of a second, or `most` ms.
+SETTLED = """async most => {
+    const start = performance.now();
+    let last = start, frames = 0;
+    const changed = () => { last = performance.now(); frames = 0; };
+    const observer = new MutationObserver(changed);
+    observer.observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+    while (performance.now() - start < most && (frames < 3 || performance.now() - last < 200)) {
+        await new Promise(requestAnimationFrame);
+        if (app.canvas.dirty_canvas || app.canvas.dirty_bgcanvas) changed();
+        else frames++;
+    }
+    observer.disconnect();
+}"""
 
 _READY = """window.app?.extensionManager && window.app.graph && window.LiteGraph
     && Object.keys(LiteGraph.registered_node_types).some(name => name.startsWith("SCEdit"))"""
@@ -94,14 +108,18 @@ class Screen:
 
     def fit(self) -> None:
         """Show all of the graph."""
-        self.page.wait_for_timeout(_SETTLE)
+        self.settle()
         self.page.evaluate(_LOOK, None)
-        self.page.wait_for_timeout(_SETTLE)
+        self.settle()
+
+    def settle(self, most: int = _SETTLE) -> None:
+        """Wait until the page stays as it is, or `most` ms."""
+        self.page.evaluate(SETTLED, most)
 
     def look_at(self, node: int) -> None:
         """Show one node, large."""
         self.page.evaluate(_LOOK, node)
-        self.page.wait_for_timeout(_SETTLE)
+        self.settle()
 
     def reload(self) -> None:
         """Load the page again."""
@@ -115,7 +133,7 @@ class Screen:
     def wait(self, timeout: float = 60.0) -> str:
         """Wait for the run's end; how it ended."""
         self.page.wait_for_function("window.ended", timeout=timeout * 1000)
-        self.page.wait_for_timeout(_SETTLE)
+        self.settle()
         return self.page.evaluate("window.ended[0]")
 
     def run(self, timeout: float = 60.0) -> str:

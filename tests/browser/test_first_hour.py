@@ -15,7 +15,7 @@ def error_words(screen):
     details = screen.page.get_by_test_id("error-overlay-see-errors")
     if details.count():
         details.click()
-        screen.page.wait_for_timeout(1200)
+        screen.settle(1200)
     return screen.words()
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from screen_tools import SETTLED
 from server_tools import workflow_module
 from support import REPOSITORY
 
@@ -17,7 +18,8 @@ SCREENSHOTS = os.environ.get("SCEDIT_SCREENSHOTS")
 OPEN = """async ({graph, vue}) => {
     await app.extensionManager.setting.set("Comfy.VueNodes.Enabled", vue);
     await app.loadGraphData(graph);
-    await new Promise(done => setTimeout(done, 1500));
+}"""
+FOUND = """async () => {
     const known = LiteGraph.registered_node_types;
     return {
         unknown: app.graph.nodes.map(node => node.type).filter(name => !(name in known)),
@@ -34,7 +36,9 @@ def test_a_workflow_opens_whole_and_would_post_what_the_tests_execute(page, serv
     graph = json.loads(workflow.read_text(encoding="utf-8"))
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    opened = page.evaluate(OPEN, {"graph": graph, "vue": vue})
+    page.evaluate(OPEN, {"graph": graph, "vue": vue})
+    page.evaluate(SETTLED, 1500)
+    opened = page.evaluate(FOUND)
     if SCREENSHOTS:
         page.evaluate("app.extensionManager.command.execute('Comfy.Canvas.FitView')")
         page.wait_for_timeout(1000)
