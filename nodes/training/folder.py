@@ -32,7 +32,6 @@ from ...scedit_core.training.dataset.folder import (
 from ...scedit_core.training.dataset.pictures import load_picture
 from ..telling import say, told
 from ..widgets import ADVANCED, OPTIONAL, about, choice, seed, switch, text, whole
-from .examples import SIZE_NAMES
 from .folder_list import folder_fingerprint, folder_names, folder_path
 
 
@@ -58,8 +57,7 @@ def _encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
 
 def _with_sizes(conditioning: Any, crop: Crop) -> Any:
     """A caption with the sizes that SDXL reads, as in its own training; other models ignore them."""
-    values = (*crop.original, *crop.offset, *crop.size)
-    return node_helpers.conditioning_set_values(conditioning, dict(zip(SIZE_NAMES, values, strict=True)))
+    return node_helpers.conditioning_set_values(conditioning, crop.sizes)
 
 
 def _to_image(pixels: np.ndarray) -> Tensor:
