@@ -19,6 +19,7 @@ from .mix import SCEditMixConditions
 from .schedules.node import SCEditSchedule
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
+from .training.prepare import SCEditPrepareDataset
 
 NODES: list[type[io.ComfyNode]] = [
     SCEditLoadSCTuner,
@@ -42,6 +43,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditOutpaint,
     SCEditPreprocess,
     SCEditTrainingFolder,
+    SCEditPrepareDataset,
     SCEditTrainSCTuner,
     SCEditTrainCSCTuner,
     SCEditSaveTuner,

@@ -27,12 +27,15 @@ READ = [
     ("SCEditConvertTuner", "tuner_name"),
     ("SCEditTrainingFolder", "folder"),
     ("SCEditTrainingFolder", "hint_folder"),
+    ("SCEditPrepareDataset", "folder"),
+    ("SCEditPrepareDataset", "hint_folder"),
 ]
 WRITTEN = [
     ("SCEditSaveTuner", "name"),
     ("SCEditConvertTuner", "name"),
     ("SCEditTrainSCTuner", "name"),
     ("SCEditTrainCSCTuner", "name"),
+    ("SCEditPrepareDataset", "name"),
 ]
 # what is text is looked at as a name, and what is not is refused before
 REFUSED = ("is no name for a file here", "name takes a text in UTF-8")
@@ -71,9 +74,10 @@ def test_names_of_tuners_lead_nowhere_else(pack, nodes, node, name):
     assert said is True if name is None else "no tuner '" in said
 
 
+@pytest.mark.parametrize("node", ["SCEditTrainingFolder", "SCEditPrepareDataset"])
 @pytest.mark.parametrize("name", ELSEWHERE.values(), ids=ELSEWHERE.keys())
-def test_names_of_training_folders_lead_nowhere_else(pack, nodes, name):
-    node = nodes["SCEditTrainingFolder"]
+def test_names_of_training_folders_lead_nowhere_else(pack, nodes, name, node):
+    node = nodes[node]
     refusal(pack, lambda: run(node, folder=name, vae=None, clip=None))
     refusal(pack, lambda: node.fingerprint_inputs(folder=name))
     said = node.validate_inputs(folder=name)
@@ -113,7 +117,8 @@ def test_names_for_what_is_saved_lead_nowhere_else_and_leave_nothing(
 @pytest.mark.parametrize("name", NEW.values(), ids=NEW.keys())
 def test_names_of_training_states_lead_nowhere_else(pack, places, name):
     before = written(places)
-    assert "no name for a file here" in refusal(pack, lambda: pack.nodes.training.run.state_path(name))
+    for path in (pack.nodes.training.run.state_path, pack.nodes.training.preparing.dataset_path):
+        assert "no name for a file here" in refusal(pack, lambda path=path: path(name))
     assert written(places) == before
 
 
