@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...scedit_core.hint import PIXELS_PER_LATENT
 from ...scedit_core.training import Trainer
-from ...scedit_core.training.dataset.examples import generator
+from ...scedit_core.training.dataset.order import generator
 
 _STEPS, _GUIDANCE = 20, 5.0
 
@@ -22,7 +22,7 @@ _STEPS, _GUIDANCE = 20, 5.0
 def draw_preview(trainer: Trainer) -> np.ndarray:
     """The first picture's caption and hints, sampled with fixed noise: (H, W, 3), uint8."""
     batch = trainer.data.first()
-    no_caption = trainer.data.without_caption(trainer.data.examples[0])
+    no_caption = trainer.data.without_caption(0)
     base: Any = trainer.base
     latents = batch.latents.to(base.device, torch.float32)
     noise = torch.randn(latents.shape, generator=generator(trainer.config.seed, "preview")).to(base.device)

@@ -43,9 +43,11 @@ def train_tuners(
     begun: Sequence[HostedTuners],
     data: TrainingSet,
     settings: Mapping[str, Any],
+    beside: Sequence[Any] = (),
 ) -> Trained:
     """Train tuners of these sizes, or those `begun`, to their last step.
 
+    The models `beside` it are loaded with it, such as a text encoder that the data needs on the way.
     What ends it early (a cancel, an error, NaN) leaves a state on disk, from which the next run goes on.
     """
     config = to_config(settings)
@@ -53,7 +55,7 @@ def train_tuners(
     starts = _starts(specs, begun, config.seed)
     for tuners, hosted in zip(starts[: len(begun)], begun, strict=True):
         tuners.spec.check_fits(skip_layout(model), hosted.name)
-    with differentiable(model, config.recompute) as base:
+    with differentiable(model, config.recompute, beside) as base:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
         trainer = Trainer([tuners.to(base.device, dtype) for tuners in starts], base, data, config)
         facts = describe_model(model)

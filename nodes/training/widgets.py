@@ -15,6 +15,7 @@ from ...scedit_core.spec import StemSize, TunerOp, published_stem
 from ...scedit_core.training import TrainConfig
 from ...scedit_core.training.config import PRECISIONS, RANGES
 from ...scedit_core.training.memory.recompute import Recompute
+from ..sockets import DATASET
 from ..widgets import ADVANCED, OPTIONAL, choice, number, switch, text, whole
 
 RESUME, START_OVER = "resume", "start over"
@@ -55,17 +56,24 @@ _TIPS = {
 
 
 def data_inputs() -> list[io.Input]:
-    """Model, pictures and captions."""
+    """Model, and pictures with captions: in lists, or as a data set."""
     return [
         io.Model.Input("model", tooltip="The model to train on. It is not changed itself."),
         io.Latent.Input(
             "latents",
+            optional=True,
             tooltip="The pictures as latents: a list, as 'Training Folder (SCEdit)' or ComfyUI's dataset "
             "nodes make it, or a batch.",
         ),
         io.Conditioning.Input(
             "positive",
+            optional=True,
             tooltip="One caption per picture, in the same order; a single one serves for all.",
+        ),
+        DATASET.Input(
+            "dataset",
+            optional=True,
+            tooltip="A data set on disk in place of the lists, of any size: read while it is trained on.",
         ),
     ]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scedit_core import EncoderSize, PreparedEdit, SkipLayout, TunerSpec, build_tuners, edit_skip
+from scedit_core import EncoderSize, PreparedEdit, SCEditError, SkipLayout, TunerSpec, build_tuners, edit_skip
 from scedit_core.spec import StemSize
 from scedit_core.training import Example, TrainConfig, Trainer, TrainingSet
 from scedit_core.training.sketch import Sketch, Sketcher
@@ -22,12 +24,14 @@ CSC = TunerSpec.csc(LAYOUT, encoder=EncoderSize(stem=StemSize(0.25, 8)))
 class SmallUNet(nn.Module):
     """Four convs down, four up, each up conv reading an edited skip; predicts the noise."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 8) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.down = nn.ModuleList(nn.Conv2d(8 if i else 4, 8, 3, 2 if i == 2 else 1, 1) for i in range(4))
-        self.up = nn.ModuleList(nn.Conv2d(16, 8, 3, 1, 1) for _ in range(4))
-        self.out = nn.Conv2d(8, 4, 3, 1, 1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(width if i else 4, width, 3, 2 if i == 2 else 1, 1) for i in range(4)
+        )
+        self.up = nn.ModuleList(nn.Conv2d(2 * width, width, 3, 1, 1) for _ in range(4))
+        self.out = nn.Conv2d(width, 4, 3, 1, 1)
         for weights in self.parameters():
             if weights.ndim > 1:  # wide enough that what a skip says is heard at the output
                 nn.init.normal_(weights, std=2 / weights[0].numel() ** 0.5)
@@ -48,8 +52,8 @@ class SmallUNet(nn.Module):
 class SmallModel:
     """A base model with sigmas of a variance exploding schedule, predicting eps or v."""
 
-    def __init__(self, predicts: str = "eps") -> None:
-        self.net = SmallUNet()
+    def __init__(self, predicts: str = "eps", width: int = 8) -> None:
+        self.net = SmallUNet(width)
         self.predicts = predicts
         self.device = torch.device("cpu")
         self.dtype = torch.float32
@@ -127,3 +131,32 @@ def equal(first: Trainer, second: Trainer) -> bool:
     pairs = zip(weights_of(first), weights_of(second), strict=True)
     same = all(torch.equal(a[key], b[key]) for a, b in pairs for key in a.keys() | b.keys())
     return same and first.losses == second.losses and first.step == second.step
+
+
+class LazyExamples:
+    """Examples that are made when they are read, by two threads; `read_by` says by which."""
+
+    threads = 2
+
+    def __init__(self, made: Sequence[Example]) -> None:
+        self._made = made
+        self.channels, self.hints = 4, len(made[0].hints)
+        self.shapes = np.array([tuple(example.latent.shape[1:]) for example in made])
+        self.damaged = False
+        self.read_by: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def read(self, number: int) -> Example:
+        self.read_by.append(threading.current_thread().name)
+        if self.damaged:
+            raise SCEditError(f"example {number} is damaged")
+        example = self._made[number]
+        return Example(example.latent.clone(), f"{example.caption}, unread", example.hints, "unread")
+
+    def encoded(self, captions: Sequence[str]) -> list[str]:
+        return [caption.removesuffix("unread").removesuffix(", ") for caption in captions]
+
+    def fingerprint(self) -> str:
+        return "lazy"
