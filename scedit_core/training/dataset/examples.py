@@ -92,9 +92,7 @@ class TrainingSet:
 
     def first(self) -> Batch:
         """The first picture alone, with the first drawing of each hint."""
-        example = self.examples[0]
-        hints = tuple(_fitted(hint[:1], example.latent) for hint in example.hints)
-        return Batch(example.latent[None], (example.caption,), hints)
+        return alone(self.examples[0])
 
     def fingerprint(self) -> str:
         """Changes when the latents, the captions, the number of hints or points on their grid change."""
@@ -114,6 +112,12 @@ class TrainingSet:
             shuffled = bucket[torch.randperm(len(bucket), generator=draw)].tolist()
             batches += [shuffled[i : i + size] for i in range(0, len(shuffled), size)]
         return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
+
+
+def alone(example: Example) -> Batch:
+    """A picture alone, with the first drawing of each hint."""
+    hints = tuple(_fitted(hint[:1], example.latent) for hint in example.hints)
+    return Batch(example.latent[None], (example.caption,), hints)
 
 
 def _parts(caption: Any) -> Iterator[bytes]:
