@@ -23,7 +23,7 @@ from ..scedit_core.errors import shown, some
 from ..scedit_core.spec import KIND_WORDS
 from .files.hosted import HostedTuners
 from .patching.conditions import Condition
-from .sockets import CONDITION, CONTROL, TUNER
+from .sockets import CONDITION, CONTROL, DATASET, TUNER, HostedDataset
 
 _MOST_NAMED = 12  # choices in a sentence
 
@@ -201,4 +201,5 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     TUNER.io_type: (KIND_WORDS["sc"], _is_hosted("sc")),
     CONTROL.io_type: (KIND_WORDS["csc"], _is_hosted("csc")),
     CONDITION.io_type: ("conditions of 'Condition' or 'Compose Conditions'", _is_bundle),
+    DATASET.io_type: ("a data set of 'Prepare Dataset'", lambda value: isinstance(value, HostedDataset)),
 }

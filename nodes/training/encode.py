@@ -15,7 +15,6 @@ from torch import Tensor
 from ...scedit_core.training.dataset.buckets import Crop
 from ...scedit_core.training.dataset.folder import Folder, FolderSettings, load_hints
 from ...scedit_core.training.dataset.pictures import load_picture
-from .examples import SIZE_NAMES
 
 
 def encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
@@ -29,8 +28,7 @@ def encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
 
 def with_sizes(conditioning: Any, crop: Crop) -> Any:
     """A caption with the sizes that SDXL reads, as in its own training; other models ignore them."""
-    values = (*crop.original, *crop.offset, *crop.size)
-    return node_helpers.conditioning_set_values(conditioning, dict(zip(SIZE_NAMES, values, strict=True)))
+    return node_helpers.conditioning_set_values(conditioning, crop.sizes)
 
 
 def encode_pictures(

@@ -12,11 +12,8 @@ from torch import Tensor
 from ...scedit_core import SCEditError
 from ...scedit_core.hint import to_hint
 from ...scedit_core.training import Example, TrainingSet
+from ...scedit_core.training.dataset.buckets import SIZE_NAMES
 from ..patching.captions import check_captions
-
-# What captions tell SDXL of their pictures: its own size, what is cut off left and top, and the size at which
-# the picture is seen. Other models ignore it.
-SIZE_NAMES = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
 
 _SMALLEST = 2  # sides of a latent: at 1 a small model's normalization has nothing to compare
 

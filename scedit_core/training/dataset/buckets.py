@@ -9,6 +9,10 @@ from ...errors import SCEditError
 
 STEP = 64  # pixels: SDXL's latents are halved three times
 
+# What captions tell SDXL of their pictures: its own size, what is cut off left and top, and the size at which
+# the picture is seen. Other models ignore it.
+SIZE_NAMES = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -39,6 +43,11 @@ class Crop:
         """Pixels cut off left and top after scaling: SDXL's crop coordinates (arXiv 2307.01952)."""
         left, top, _, _ = self.box
         return round(left * self.scale), round(top * self.scale)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The numbers of SIZE_NAMES."""
+        return dict(zip(SIZE_NAMES, (*self.original, *self.offset, *self.size), strict=True))
 
     @property
     def lost(self) -> float:
