@@ -91,7 +91,7 @@ def read_folder(job: Job, models: Models, say: Callable[[str], None]) -> Trainin
         latents, hints = zip(*encode_pictures(models.vae, found, crops, settings), strict=True)
         positive = [with_sizes(encoded[text], crop) for text, crop in zip(captions, crops, strict=True)]
         rows = [[drawn[number] for drawn in hints] for number in range(len(kinds))]
-        return to_training_set(models.model, (latents, positive), rows, encoded[""], buckets=True)
+        return to_training_set(models.model, (latents, positive), rows, [encoded[""]], buckets=True)
 
 
 def _settings(data: DataPart, kind: str) -> FolderSettings:

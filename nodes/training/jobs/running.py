@@ -42,13 +42,21 @@ def run_job(job: Job, job_file: Path, asked: Asked, say: Say) -> bool:
     """
     results = Results(job.output)
     _put_job(job, job_file, results)
+    said: str | None = "an error ended it; the terminal shows it"
     try:
-        return _run(job, results, asked, say)
+        is_done = _run(job, results, asked, say)
+        said = None
     except SCEditError as error:
-        before = results.read_status()
-        step = before.step if before else 0
-        results.put(Status("failed", str(error), step, job.training.steps))
+        said = str(error)
         raise
+    except (KeyboardInterrupt, SystemExit):
+        said = None  # how far it came is told already
+        raise
+    finally:
+        if said is not None:
+            before = results.read_status()
+            results.put(Status("failed", said, before.step if before else 0, job.training.steps))
+    return is_done
 
 
 def _run(job: Job, results: Results, asked: Asked, say: Say) -> bool:

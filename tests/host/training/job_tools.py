@@ -21,7 +21,7 @@ TRAIN = REPOSITORY / "sandbox" / "train_job.py"
 JOB: dict[str, dict[str, Any]] = {
     "model": {"checkpoint": str(SANDBOX)},
     "tuner": {"kind": "csc", "ratio": 4.0, "stem_ratio": 0.25, "hint_channels": 16},
-    "data": {"folder": "pictures", "hints": ["canny"], "resolution": 64, "hint_variants": 2},
+    "data": {"folder": "pictures", "hints": ["canny"], "resolution": 128, "hint_variants": 2},
     "training": {"steps": 4, "batch_size": 2, "accumulation": 1, "learning_rate": 1e-3, "seed": 3},
     "run": {"name": "edges", "save_every": 2},
 }
@@ -39,7 +39,7 @@ def write_job(folder: Path, **changes: dict[str, Any]) -> Path:
     if not pictures.exists():
         pictures.mkdir()
         for number in range(5):
-            size = (64, 128) if number % 2 else (64, 64)
+            size = (192, 64) if number % 2 else (64, 64)
             pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).resize(size).save(pictures / f"{number}.png")
             (pictures / f"{number}.txt").write_text(f"a red thing {number}")
