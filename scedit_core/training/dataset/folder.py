@@ -23,7 +23,7 @@ from .captions import read_caption, with_trigger
 from .pictures import PICTURE_SUFFIXES, is_picture, load_picture, size_or_reason
 
 NO_HINT, READY_HINT = "none", "from folder"
-_SAME_ASPECT = 0.02  # hints made at a multiple of 8 pixels differ a little from their picture
+SAME_ASPECT = 0.02  # hints made at a multiple of 8 pixels differ a little from their picture
 
 Annotator = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -267,7 +267,7 @@ def _hints(folder: Path, pictures: Sequence[Path]) -> dict[str, Path]:
 def _check_shapes(triplet: Triplet, sizes: Sequence[tuple[int, int]]) -> None:
     """Refuse a hint whose aspect is not its picture's."""
     (width, height), (hint_width, hint_height) = sizes[0], sizes[-1]
-    if triplet.hint is not None and abs(hint_width * height / (hint_height * width) - 1) > _SAME_ASPECT:
+    if triplet.hint is not None and abs(hint_width * height / (hint_height * width) - 1) > SAME_ASPECT:
         raise SCEditError(
             f"hint '{triplet.hint.name}' is {hint_width} x {hint_height}, its picture "
             f"'{triplet.picture.name}' {width} x {height}; make the hint from the whole picture"

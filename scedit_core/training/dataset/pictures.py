@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
@@ -34,6 +39,39 @@ _BAD_EXIF = (AttributeError, LookupError, SyntaxError, TypeError, ValueError, Ar
 _UNREADABLE = (*_BAD_EXIF, OSError, EOFError, zlib.error, Image.DecompressionBombError)
 
 
+class File(Protocol):
+    """What a picture or a text is read from: a file on disk, or a part of another one."""
+
+    @property
+    def name(self) -> str:
+        """Its name, without folders."""
+        ...
+
+    def open(self, mode: str, /) -> BinaryIO:
+        """Its content, from the start."""
+        ...
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A file that lies whole in another one, such as a tar, at this place."""
+
+    name: str
+    archive: Path
+    offset: int
+    size: int
+
+    def open(self, _mode: str = "rb", /) -> BinaryIO:
+        """Its content, in memory."""
+        return io.BytesIO(self._content)
+
+    @cached_property
+    def _content(self) -> bytes:
+        with self.archive.open("rb") as opened:
+            opened.seek(self.offset)
+            return opened.read(self.size)
+
+
 def is_picture(file: Path) -> bool:
     """Whether a file's name ends as those of pictures do."""
     return file.suffix.lower() in PICTURE_SUFFIXES
@@ -50,8 +88,7 @@ def size_or_reason(path: Path) -> tuple[int, int] | str:
             else:
                 _load(image)
                 size = image.size  # Pillow turns a TIFF upright while it loads it
-            if image.mode == "F":
-                raise ValueError("its pixels are floating point numbers of unknown range")
+            _check_mode(image)
             turned = _orientation(image) in _TURNED
     except _UNREADABLE as error:
         return f"'{shown(path.name)}' ({shown(str(error))})"
@@ -66,38 +103,71 @@ def load_picture(
     A file of another size than the crop was made for gives the same part of it. A JPEG of more than 100
     million pixels is read at a half, a quarter or an eighth of its size where that is still twice the crop's.
     """
-    image = _read(path, crop)
+    return _fitted(_read(path, lambda _width, _height: crop)[0], crop, resampling)
+
+
+def load_cropped(
+    file: File,
+    choose: Callable[[int, int], Crop],
+    resampling: Image.Resampling = Image.Resampling.LANCZOS,
+) -> tuple[np.ndarray, Crop]:
+    """What `load_picture` gives for the crop that `choose` makes of its width and height, and that crop.
+
+    The file is read once. Raises SCEditError with its name if it cannot be read.
+    """
+    image, crop = _read(file, choose)
+    return _fitted(image, crop, resampling), crop
+
+
+def _fitted(image: Image.Image, crop: Crop, resampling: Image.Resampling) -> np.ndarray:
+    """The crop of an upright picture, which may have been read at a part of its size."""
     across, down = image.width / crop.original[0], image.height / crop.original[1]
     left, top, right, bottom = crop.box
     box = (left * across, top * down, min(right * across, image.width), min(bottom * down, image.height))
     return np.array(image.resize(crop.size, resampling, box=box))
 
 
-def _read(path: Path, crop: Crop) -> Image.Image:
-    """A picture as RGB, upright. Raises SCEditError with its name if it cannot be read."""
+def _read(path: File, choose: Callable[[int, int], Crop]) -> tuple[Image.Image, Crop]:
+    """A picture as RGB, upright, and what `choose` makes of its width and height.
+
+    Raises SCEditError with its name if it cannot be read.
+    """
     try:
         with _opened(path) as image:
-            if image.width * image.height > _MOST_PIXELS:
+            crop = choose(*_upright_size(image)) if _is_jpeg(image) else None
+            if crop is not None and image.width * image.height > _MOST_PIXELS:
                 wanted = 2 * crop.scale
                 image.draft("RGB", (round(wanted * image.width), round(wanted * image.height)))
             _load(image)
+            _check_mode(image)
             turn = _TURNS.get(_orientation(image))
-            return _to_rgb(image if turn is None else image.transpose(turn))
+            upright = _to_rgb(image if turn is None else image.transpose(turn))
+            return upright, crop or choose(*upright.size)
     except _UNREADABLE as error:
         raise SCEditError(
             f"'{shown(path.name)}' cannot be read ({shown(str(error))}); replace or remove it"
         ) from error
 
 
-def _opened(path: Path) -> Image.Image:
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return image.size[::-1] if _orientation(image) in _TURNED else image.size
+
+
+def _check_mode(image: Image.Image) -> None:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating point numbers of unknown range")
+
+
+def _opened(path: File) -> Image.Image:
     """A picture whose header was read. ValueError for one that takes more memory or time than it may."""
     with path.open("rb") as file:
         start = file.read(30)
     if start[:4] == b"RIFF":  # Pillow allocates all of it on opening
         _check_size(*_webp_size(start), _MOST_WEBP_PIXELS)
-    image = Image.open(path, formats=_FORMATS)
+    image = Image.open(path if isinstance(path, Path) else path.open("rb"), formats=_FORMATS)
     if _is_jpeg(image):
-        scans = path.read_bytes().count(b"\xff\xda")
+        with path.open("rb") as file:
+            scans = file.read().count(b"\xff\xda")
         if scans > _MOST_SCANS:
             raise ValueError(f"it is a JPEG of {scans} scans")
     if not _is_jpeg(image) or "progressive" in image.info:  # those cannot be read in part
