@@ -51,6 +51,10 @@ def checkpoint_path(job: Job) -> Path:
             f"no checkpoint '{shown(name, 400)}' in {shown(places, 500)}; put it there, or write its whole "
             "path into [model] checkpoint"
         )
+    if path.suffix.lower() not in folder_paths.supported_pt_extensions:
+        raise SCEditError(
+            f"'{shown(path.name)}' is no checkpoint by its name; give a whole checkpoint, a .safetensors file"
+        )
     if job.model.sha256:
         _check_hash(path, job.model.sha256.lower())
     return path

@@ -158,6 +158,9 @@ class TrainingPart:
         "less",
         tuple(MEMORY),
     )
+    half_gradients: bool = switch(
+        "Several processes hand each other gradients in half precision: for slow networks.", False
+    )
 
     def config(self) -> TrainConfig:
         """The same as settings of a training."""

@@ -49,7 +49,7 @@ def write_job(folder: Path, **changes: dict[str, Any]) -> Path:
 def train(*arguments: Any, expected: int = 0, start: tuple[str, ...] = (), **environment: str) -> str:
     """What train.py says, in a process with the number of threads that the tests have."""
     threads = str(torch.get_num_threads())
-    settings = {"OMP_NUM_THREADS": threads, "COMFYUI_PATH": COMFYUI, "PYTHONDONTWRITEBYTECODE": "1"}
+    settings = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "COMFYUI_PATH": COMFYUI}
     command = [*(start or (sys.executable,)), str(TRAIN), *map(str, arguments)]
     done = subprocess.run(
         command, env=os.environ | settings | environment, capture_output=True, text=True, timeout=300
