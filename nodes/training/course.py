@@ -14,6 +14,7 @@ import torch
 from ...scedit_core import CSCTunerSet, SCEditError, SCTunerSet, TunerSpec, build_tuners
 from ...scedit_core.training import Trainer, load_state, save_state, train
 from ...scedit_core.training.memory.estimate import estimate_memory, estimate_seconds
+from ...scedit_core.training.spans import minutes
 from ...scedit_core.training.state import set_aside
 from ..files.hosted import HostedTuners
 
@@ -160,10 +161,3 @@ def starts(
                 {key: value.clone() for key, value in hosted.patcher.model.state_dict().items()}
             )
     return tuners
-
-
-def minutes(seconds: float) -> str:
-    """A span of time in seconds, minutes or hours, such as '12 min'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -45,6 +45,13 @@ def run_inputs(name: str, steps: int) -> list[io.Input]:
             "Name of this training. Its state is kept under output/scedit_training, so that it can go on "
             "after a break; folders are allowed.",
         ),
+        *learning_inputs(steps),
+    ]
+
+
+def learning_inputs(steps: int) -> list[io.Input]:
+    """Length and speed of the training."""
+    return [
         _asked(whole, "steps", steps),
         _asked(whole, "batch_size"),
         _asked(whole, "accumulation"),
@@ -76,6 +83,13 @@ def fine_inputs() -> list[io.Input]:
     """How it learns, for those who know what they want."""
     return [
         io.Conditioning.Input("empty", optional=True, tooltip="An empty prompt, for caption_dropout."),
+        *tuning_inputs(),
+    ]
+
+
+def tuning_inputs() -> list[io.Input]:
+    """How it learns, by numbers."""
+    return [
         _fine("caption_dropout", 0.01),
         _fine("min_snr_gamma", 0.1),
         _fine("ema_decay", 0.0001),
@@ -103,6 +117,22 @@ def keeping_inputs(save_every: int) -> list[io.Input]:
             "What to do if a training of this name was begun: go on with it, or begin again (the old state "
             "is kept as '.previous', '.previous-2' and so on).",
             **OPTIONAL,
+        ),
+    ]
+
+
+def job_inputs() -> list[io.Input]:
+    """What a job saves and draws on the way."""
+    return [
+        _asked(whole, "save_every", 1000, **OPTIONAL),
+        _asked(whole, "sample_every", **OPTIONAL),
+        _asked(whole, "samples", **ADVANCED),
+        text(
+            "prompts",
+            "",
+            "What the samples show, one line for each, in their order. Empty: their own captions.",
+            multiline=True,
+            **ADVANCED,
         ),
     ]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ....scedit_core import SCEditError
 from ....scedit_core.errors import shown
 
+_EXTRA = "extra_model_paths.yaml"
 PACK = Path(__file__).resolve().parents[3]
 
 
@@ -46,12 +47,15 @@ def open_comfyui(folder: Path, *, on_cpu: bool) -> None:
     from comfy.cli_args import args
 
     args.cpu = on_cpu or not _has_card()
+    base = PACK.parent.parent
+    if PACK.parent.name == "custom_nodes" and base != folder and (base / "models").is_dir():
+        args.base_directory = str(base)  # as ComfyUI's desktop application has it
     args.disable_pinned_memory = True  # each process would take most of the machine's memory for it
     from utils.extra_config import load_extra_path_config
 
-    extra = folder / "extra_model_paths.yaml"
-    if extra.is_file():
-        load_extra_path_config(str(extra))
+    for place in dict.fromkeys((folder, Path(args.base_directory or folder))):
+        if (place / _EXTRA).is_file():
+            load_extra_path_config(str(place / _EXTRA))
     from ...files.folders import register_tuner_folder
 
     register_tuner_folder()

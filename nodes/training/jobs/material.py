@@ -10,6 +10,7 @@ from typing import Any
 import comfy.sd
 import folder_paths
 import torch
+from safetensors import SafetensorError
 
 from ....scedit_core import SCEditError
 from ....scedit_core.errors import shown
@@ -68,7 +69,7 @@ def load_models(job: Job, path: Path) -> Models:
         parts = comfy.sd.load_checkpoint_guess_config(
             str(path), embedding_directory=embeddings, model_options=options
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise SCEditError(
             f"ComfyUI cannot load the checkpoint '{shown(path.name)}' ({shown(str(error), 300)}); give a "
             "whole checkpoint of SD 1.5, SD 2.x or SDXL"

@@ -15,7 +15,7 @@ from ...spec import EncoderSize, Kind, StemSize, TunerOp, published_stem
 from ...unet import SkipLayout
 from ..config import PRECISIONS, RANGES, Precision, TrainConfig
 from ..dataset.buckets import STEP
-from ..dataset.folder import ANNOTATORS, READY_HINT
+from ..dataset.shards.drawing import HINTS
 from ..memory.recompute import Recompute
 from .keys import number, switch, text, texts, whole
 
@@ -97,9 +97,10 @@ class DataPart:
     )
     folder: str = text("Folder of pictures with captions, or another source that 'prepare' reads.", "")
     hints: tuple[str, ...] = texts(
-        "What each control learns to follow: canny, color, masked image and sketch are drawn, 'from folder' "
-        "reads ready ones. Empty for a style.",
-        (*ANNOTATORS, READY_HINT),
+        "What each control learns to follow: canny, color, masked image and sketch are drawn; hed, depth, "
+        "pose and segmentation are found by nets, when a data set is prepared; 'from folder' reads ready "
+        "ones. Empty for a style.",
+        HINTS,
     )
     hint_folder: str = text("For 'from folder': name of the folder with them, inside the other.", "hints")
     resolution: int = whole(

@@ -53,6 +53,11 @@ def parse_job(text: str, folder: Path) -> Job:
             f"this is no TOML: {shown(str(error))}; texts stand in quotes, and Windows paths in single ones, "
             r"such as 'D:\pictures'"
         ) from error
+    return job_of(tables, folder)
+
+
+def job_of(tables: Mapping[str, Any], folder: Path) -> Job:
+    """The job of tables of keys, by the names of its parts. Raises SCEditError as for a file."""
     _check_known(tables.keys(), PARTS, "the job has a part [{}]")
     for name in PARTS:
         if not isinstance(tables.get(name, {}), Mapping):

@@ -15,6 +15,7 @@ import io
 import json
 import math
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,11 +27,13 @@ from PIL import Image
 from ...errors import SCEditError, shown
 from ...files.durable import write_whole
 from ..plot import plot_losses
+from ..spans import minutes
 
 State = Literal["running", "done", "stopped", "failed"]
 _STATES = get_args(State)
 _MOST_READ = 2**26  # bytes of metrics that are looked at, from the end: some 800,000 steps
 _MOST_STATUS = 2**16
+_LONG, _MANY = 300.0, 20  # seconds, or steps, after which a silence is told
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,16 @@ class Results:
         except (OSError, ValueError, RecursionError):
             return None
 
+    def silence(self) -> float | None:
+        """Seconds since something was written; None if nothing was."""
+        times = [_changed(path) for path in (self.metrics, self.folder / "status.json")]
+        known = [changed for changed in times if changed is not None]
+        return max(0.0, time.time() - max(known)) if known else None
+
+    def ask_to_stop(self) -> None:
+        """Have the job end after its step."""
+        write_whole(self.stop, b"")
+
     def sheets(self) -> list[Path]:
         """Sheets of samples, the oldest first."""
         return sorted((self.folder / "samples").glob("step*.jpg"))
@@ -144,6 +157,36 @@ class Results:
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, kind, quality=92)
         write_whole(self.folder / name, buffer.getvalue())
+
+
+def in_words(status: Status | None, told: Sequence[Metric], silence: float | None) -> str:
+    """How a job is, for people: from its status, its steps and the seconds since it last wrote."""
+    if status is None:
+        return "not begun: run it by the command that 'Export Training Job' showed"
+    if status.state != "running":
+        return f"{status.state}: {status.said}"
+    if not told:
+        return f"running, no step of {status.steps} yet"
+    recent = told[-50:]
+    loss, pace = (sum(getattr(one, name) for one in recent) / len(recent) for name in ("loss", "seconds"))
+    step = told[-1].step
+    words = (
+        f"running, step {step} of {status.steps}, loss {loss:.4f}, {pace:.2f} s per step, "
+        f"{minutes(pace * max(0, status.steps - step))} left"
+    )
+    if silence is not None and silence > max(_LONG, _MANY * pace):
+        words += (
+            f"; nothing was written for {minutes(silence)}: it is at a long save, or was killed; run it "
+            "again to go on"
+        )
+    return words
+
+
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def _line(metric: Metric) -> str:
