@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...scedit_core.hint import PIXELS_PER_LATENT
 from ...scedit_core.training import Batch, Trainer
-from ...scedit_core.training.dataset.examples import generator
+from ...scedit_core.training.dataset.order import generator
 
 _STEPS, _GUIDANCE = 20, 5.0
 
@@ -21,7 +21,7 @@ _STEPS, _GUIDANCE = 20, 5.0
 @torch.no_grad()
 def draw_preview(trainer: Trainer) -> np.ndarray:
     """The first picture's caption and hints, sampled with fixed noise: (H, W, 3), uint8."""
-    no_caption = trainer.data.without_caption(trainer.data.examples[0])
+    no_caption = trainer.data.without_caption(0)
     look = Look(_STEPS, _GUIDANCE, generator(trainer.config.seed, "preview"))
     base: Any = trainer.base
     return _to_rgb(sampled(trainer, trainer.data.first(), no_caption, look), base.latent_format)

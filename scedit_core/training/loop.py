@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property
 
 import torch
@@ -14,10 +17,13 @@ from ..edit import PreparedEdit, SkipEdit
 from ..errors import SCEditError
 from ..files.checkpoint import build_tuners
 from ..tuner import SCTunerSet
+from .ahead import Ahead
 from .config import TrainConfig
-from .dataset.examples import Batch, TrainingSet, generator
+from .dataset.examples import Batch, TrainingSet, unit
+from .dataset.order import generator
 from .memory.recompute import recomputed
 from .objective import BaseModel, denoising_loss
+from .ranks import Alone, Ranks, check_same, together
 from .sketch import Sketch, sketch
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -28,6 +34,9 @@ class Trainer:
 
     Several CSC-Tuners learn together from the same pictures, each from its own hint (the examples' hints are
     in the order of the tuners) and at weight 1/M, so that the weights add up to 1 (Eq. 7).
+
+    Each of several processes (`ranks`) learns from its part of each batch, and all take the same step: that
+    of one process with the same settings, but for rounding. `batch_size` is that of all of them together.
     """
 
     def __init__(
@@ -36,8 +45,10 @@ class Trainer:
         base: BaseModel,
         data: TrainingSet,
         config: TrainConfig,
+        ranks: Ranks | None = None,
     ) -> None:
-        _check(tuners, data, config)
+        self.ranks = ranks or Alone()
+        _check(tuners, data, config, self.ranks)
         self.tuners = nn.ModuleList(tuners)
         self._sets = tuple(tuners)  # the same, by their own types
         self.base = base
@@ -54,6 +65,7 @@ class Trainer:
         # float32 whatever the weights are: in bf16 an average would lose the small steps it is made of
         averaged = self.parameters if config.ema_decay else []
         self.averages = [weights.detach().to(torch.float32, copy=True) for weights in averaged]
+        self._ahead: Ahead[Batch] | None = None
 
     @cached_property
     def sketches(self) -> Mapping[str, Sketch]:
@@ -63,14 +75,11 @@ class Trainer:
         return {**self.base.sketches(), "pictures": pictures, "tuners": tuners}
 
     def advance(self) -> float:
-        """Take one step and return its loss. Raises SCEditError with the weights as before if it is NaN."""
-        self.optimizer.zero_grad()
-        count = self.config.accumulation
-        losses = [self._learn(self.step * count + part) for part in range(count)]
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
-        *losses, norm = _read([*losses, norm])
-        loss = sum(losses) / count
+        """Take one step and return its loss, of all processes together.
+
+        Raises SCEditError, on all of them and with the weights as before, if it is NaN.
+        """
+        loss, norm = self._gradients()
         # a scaler expects infinite gradients now and then, and passes over such a step by itself
         if not math.isfinite(loss) or not (self.scaler.is_enabled() or math.isfinite(norm)):
             raise SCEditError(
@@ -96,15 +105,50 @@ class Trainer:
         return [_copied(tuners, averages) for tuners in self._sets]
 
     def loss(self, number: int) -> Tensor:
-        """Loss of batch 0, 1, ... of the run; the same each time it is asked for."""
-        config = self.config
-        batch = self.data.batch(number, config.batch_size, config.seed, config.caption_dropout)
-        return self.loss_of(batch, generator(config.seed, "noise", number))
+        """Loss of batch 0, 1, ... of the run, the same each time: this process's share of it."""
+        batch = self.data.encoded(self._ahead.take(number) if self._ahead else self._read(number))
+        if not batch.places:  # fewer pictures than processes
+            return 0 * torch.stack([weights.sum() for weights in self.parameters]).sum()
+        draws = [generator(self.config.seed, "noise", number, place) for place in batch.places]
+        return self.loss_of(batch, draws) * batch.share
 
-    def loss_of(self, batch: Batch, draw: torch.Generator) -> Tensor:
-        """Loss of a batch with noise from `draw`."""
+    def loss_of(self, batch: Batch, draws: Sequence[torch.Generator]) -> Tensor:
+        """Loss of a batch with the noise of each picture from one of `draws`."""
         with self.autocast():
-            return denoising_loss(self.base, batch, self.edits(batch), draw, self.config.min_snr_gamma)
+            return denoising_loss(self.base, batch, self.edits(batch), draws, self.config.min_snr_gamma)
+
+    @contextmanager
+    def reading_ahead(self) -> Iterator[None]:
+        """Inside, threads read the next batches during a step, if the examples have to be read at all."""
+        threads, end = self.data.examples.threads, self.config.steps * self.config.accumulation
+        if not threads:
+            yield
+            return
+        with Ahead(self._read, threads, end) as self._ahead:
+            try:
+                yield
+            finally:
+                self._ahead = None
+
+    def _read(self, number: int) -> Batch:
+        """This process's part of a batch, every size-th picture; its captions are yet to be encoded."""
+        config, rows = self.config, slice(self.ranks.rank, None, self.ranks.size)
+        return self.data.read(number, config.batch_size, config.seed, config.caption_dropout, rows)
+
+    def _gradients(self) -> tuple[float, float]:
+        """The step's gradients, of all processes and clipped. Returns its loss and their norm before that."""
+        self.optimizer.zero_grad()
+        count = self.config.accumulation
+        with together(self.ranks):
+            losses = [self._learn(self.step * count + part) for part in range(count)]
+        loss = torch.stack([loss.double() for loss in losses]).sum() / count
+        self.ranks.sum_([loss])
+        self.ranks.sum_([weights.grad for weights in self.parameters if weights.grad is not None])
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or math.inf)
+        # at once: a number read from the device waits until it has done its queued work
+        loss, norm = torch.stack([loss, norm.double()]).tolist()
+        return loss, norm
 
     def _learn(self, number: int) -> Tensor:
         """Gradients of one batch, added to those there are; returns its loss."""
@@ -115,7 +159,7 @@ class Trainer:
     def _edit(self, tuners: SCTunerSet | CSCTunerSet, hints: Iterator[Tensor], weight: float) -> PreparedEdit:
         if tuners.kind == "sc":
             return PreparedEdit(SkipEdit(tuners, weight), None, None)
-        hint = next(hints).to(self.base.device, torch.float32)
+        hint = unit(next(hints).to(self.base.device))
         return PreparedEdit(SkipEdit(tuners, weight, hint), self._encode(tuners.hint_encoder, hint), None)
 
     def _encode(self, encoder: nn.Module, hint: Tensor) -> tuple[Tensor, ...]:
@@ -150,29 +194,51 @@ def _copied(tuners: SCTunerSet | CSCTunerSet, averages: Iterator[Tensor]) -> SCT
     return copy
 
 
-def _read(numbers: Sequence[Tensor]) -> list[float]:
-    """Numbers from the device, all at once: every read waits until it has done its queued work."""
-    return torch.stack([number.double() for number in numbers]).tolist()
-
-
 def train(
-    trainer: Trainer, report: Callable[[Trainer], None], save: Callable[[Trainer], None], save_every: int = 0
+    trainer: Trainer,
+    report: Callable[[Trainer], None],
+    save: Callable[[Trainer], None],
+    save_every: int = 0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run to the end, with a report after every step and a save after every `save_every` steps (0: none).
 
-    However the run ends (done, cancelled in `report`, an error), its last good step is saved.
+    However the run ends (done, stopped, cancelled in `report`, an error), its last good step is saved. Each
+    process reports, the first one saves. `stop` is asked before every step: what one process answers with
+    True ends all of them after the same step.
     """
+    ranks = trainer.ranks
+
+    def keep() -> None:
+        if ranks.rank == 0:
+            save(trainer)
+
+    check_same(ranks, lambda: _facts(trainer))
     try:
-        while trainer.step < trainer.config.steps:
-            trainer.advance()
-            report(trainer)
-            if save_every and trainer.step % save_every == 0:
-                save(trainer)
+        with trainer.reading_ahead():
+            while trainer.step < trainer.config.steps and not ranks.any(stop()):
+                trainer.advance()
+                with together(ranks):
+                    report(trainer)
+                    if save_every and trainer.step % save_every == 0:
+                        keep()
     finally:
-        save(trainer)
+        keep()
 
 
-def _check(tuners: Sequence[SCTunerSet | CSCTunerSet], data: TrainingSet, config: TrainConfig) -> None:
+def _facts(trainer: Trainer) -> dict[str, str]:
+    """What has to be the same in all processes, by what it is called."""
+    digest = hashlib.sha256()
+    for weights in trainer.parameters:
+        digest.update(weights.detach().float().cpu().numpy().tobytes())
+    sketched = {what: one.facts for what, one in trainer.sketches.items()}
+    settings, step = str(asdict(trainer.config)), str(trainer.step)
+    return {"settings": settings, "step": step, "weights": digest.hexdigest(), **sketched}
+
+
+def _check(
+    tuners: Sequence[SCTunerSet | CSCTunerSet], data: TrainingSet, config: TrainConfig, ranks: Ranks
+) -> None:
     if not tuners:
         raise SCEditError("there is nothing to train: no tuner was given")
     if any(one.spec.place != "skip" for one in tuners):
@@ -180,7 +246,7 @@ def _check(tuners: Sequence[SCTunerSet | CSCTunerSet], data: TrainingSet, config
             "a tuner of the encoder cannot be trained here, only tuners of skips; start from another, or anew"
         )
     controls = sum(one.kind == "csc" for one in tuners)
-    hints = len(data.examples[0].hints)
+    hints = data.examples.hints
     if hints != controls:
         raise SCEditError(
             f"{controls} controls are to be trained but each picture has {hints} hints; give one hint per "
@@ -190,4 +256,9 @@ def _check(tuners: Sequence[SCTunerSet | CSCTunerSet], data: TrainingSet, config
         raise SCEditError(
             f"caption_dropout {config.caption_dropout} needs the conditioning of an empty prompt; connect "
             "it, or set caption_dropout to 0"
+        )
+    if config.batch_size < ranks.size:
+        raise SCEditError(
+            f"batch_size is {config.batch_size} for {ranks.size} processes, which share each batch; set it "
+            f"to {ranks.size} or more, or start fewer processes"
         )

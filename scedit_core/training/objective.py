@@ -66,24 +66,37 @@ class BaseModel(Protocol):
 
 
 def denoising_loss(
-    base: BaseModel, batch: Batch, edits: Sequence[PreparedEdit], draw: torch.Generator, min_snr_gamma: float
+    base: BaseModel,
+    batch: Batch,
+    edits: Sequence[PreparedEdit],
+    draws: Sequence[torch.Generator],
+    min_snr_gamma: float,
 ) -> Tensor:
     """Mean squared error of the network's output at random noise levels: of eps, v or whatever it predicts.
+
+    Level and noise of each picture come from its own one of `draws`, whichever others are in the batch.
 
     The error of the picture divided by `output_scale` is the error of the output, so one formula serves every
     parameterisation. `min_snr_gamma` > 0 weighs it by `min(SNR, gamma) / (weight of the output)`
     (arXiv 2303.09556, Section 3.4): for eps `min(SNR, gamma) / SNR`, for v `min(SNR, gamma) / (SNR + 1)`.
     """
     latents = batch.latents.to(base.device, torch.float32)
-    levels = torch.randint(len(base.sigmas), (len(latents),), generator=draw)
-    sigma = base.sigmas[levels].to(base.device, torch.float32)
-    noise = torch.randn(batch.latents.shape, generator=draw).to(base.device)
+    drawn = [_noise(base, latents.shape[1:], draw) for draw in draws]
+    levels, noises = zip(*drawn, strict=True)
+    sigma = base.sigmas[torch.cat(levels)].to(base.device, torch.float32)
+    noise = torch.stack(noises).to(base.device)
     picture = base.denoised(base.noised(latents, noise, sigma), sigma, batch.captions, edits)
     scale = base.output_scale(sigma)
     error = ((picture - latents) / scale.view(-1, 1, 1, 1)).square().mean((1, 2, 3))  # (B,)
     if min_snr_gamma > 0:
         error = error * scale.square() * _snr(base, sigma).clamp(max=min_snr_gamma)
     return error.mean()
+
+
+def _noise(base: BaseModel, shape: Sequence[int], draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Noise level `(1,)`, as a place in the schedule, and noise `(C, h, w)` of one picture."""
+    level = torch.randint(len(base.sigmas), (1,), generator=draw)
+    return level, torch.randn(shape, generator=draw)
 
 
 def _snr(base: BaseModel, sigma: Tensor) -> Tensor:

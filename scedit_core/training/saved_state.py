@@ -17,8 +17,9 @@ from .config import TrainConfig
 
 KEY = "scedit.training"
 # 1: one text for all that the run depends on, averages in the precision of the weights. 2: sketches by what
-# they are of, averages in float32.
-VERSION = 2
+# they are of, averages in float32. 3: what a batch drew is drawn for each picture; a state of 1 or 2 goes on
+# with that.
+VERSION = 3
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW, as PyTorch names them
 REMEDY = "start over, or train under another name"
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ....scedit_core.pictures.sheet import compare_sheet
 from ....scedit_core.training import Batch, Trainer
-from ....scedit_core.training.dataset.examples import alone, generator
+from ....scedit_core.training.dataset.examples import unit
+from ....scedit_core.training.dataset.order import generator
 from ....scedit_core.training.job.parts import RunPart
 from ..preview import Look, sampled
 
@@ -44,7 +45,7 @@ class Sheets:
             draw = generator(trainer.config.seed, "sample", number)
             look = Look(self._run.sample_steps, self._run.cfg, draw)
             latent = sampled(trainer, one.batch, one.no_caption, look)
-            cells += [hint[0] for hint in one.batch.hints]
+            cells += [unit(hint[0]) for hint in one.batch.hints]
             labels += [""] * len(one.batch.hints)
             cells.append(self._decoded(trainer, latent))
             labels.append(one.label)
@@ -72,13 +73,12 @@ def samples_of(trainer: Trainer, run: RunPart, prompts: Sequence[Any]) -> list[S
     """Samples of the first pictures; of these `prompts`, encoded, where there are some."""
     data, made = trainer.data, []
     for number in range(min(run.samples, len(data))):
-        example = data.examples[number]
-        batch = alone(example)
+        batch = data.alone(number)
         label = ""
         if prompts:
             text = number % len(prompts)
             batch, label = replace(batch, captions=(prompts[text],)), run.prompts[text]
-        made.append(Sample(batch, data.without_caption(example), label))
+        made.append(Sample(batch, data.without_caption(number), label))
     return made
 
 

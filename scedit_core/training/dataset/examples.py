@@ -1,26 +1,30 @@
-"""Training examples and the order in which a run sees them."""
+"""Training examples, and the batches in which a run sees them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import SCEditError
 from ...hint import PIXELS_PER_LATENT, cover
+from .listed import ListedExamples
+from .order import Order, generator
+
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
     """One picture: its latent `(C, h, w)` at the model's scale, its caption, and a hint per control.
 
-    A hint is `(V, 3, H, W)`, values 0..1: V drawings of the same picture, of which each visit takes one. A
-    caption is whatever the base model takes. `no_caption` stands for it where it is dropped, if this picture
-    needs another one than the rest.
+    A hint is `(V, 3, H, W)`, values 0..1, or uint8 0..255: V drawings of the same picture, of which each
+    visit takes one. A caption is whatever the base model takes, or what its examples make that of.
+    `no_caption` stands for it where it is dropped, if this picture needs another one than the rest.
     """
 
     latent: Tensor
@@ -29,19 +33,57 @@ class Example:
     no_caption: Any = None
 
 
+class Examples(Protocol):
+    """Where a TrainingSet reads from: a list, or a store of which only what is in use is in memory."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of all latents."""
+        ...
+
+    @property
+    def shapes(self) -> np.ndarray:
+        """Heights and widths of the latents, `(N, 2)`, known without reading them."""
+        ...
+
+    @property
+    def hints(self) -> int:
+        """Hints that each example brings."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """How many threads had best read at once, ahead of the training; 0 where nothing has to be read."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, number: int) -> Example:
+        """Example 0, 1, ..., in any thread. SCEditError if it is damaged."""
+        ...
+
+    def encoded(self, captions: Sequence[Any]) -> Sequence[Any]:
+        """What the base model takes for captions of examples; in the thread that trains."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Changes when the examples do."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pictures seen together: latents `(B, C, h, w)`, captions, and hints `(B, 3, 8h, 8w)` per control."""
+    """Pictures seen together: latents `(B, C, h, w)`, captions, and hints `(B, 3, 8h, 8w)` per control.
+
+    `places` are those of the pictures in the whole batch, of which these are the share `share`: all of it,
+    unless several processes divide it among themselves.
+    """
 
     latents: Tensor
     captions: tuple[Any, ...]
     hints: tuple[Tensor, ...]
-
-
-def generator(seed: int, *place: object) -> torch.Generator:
-    """Random numbers that depend on the seed and the place in the run alone, so that a run can be resumed."""
-    digest = hashlib.sha256("/".join(map(str, (seed, *place))).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    places: tuple[int, ...] = ()
+    share: float = 1.0
 
 
 class TrainingSet:
@@ -51,14 +93,13 @@ class TrainingSet:
     latents of several sizes are refused.
     """
 
-    def __init__(self, examples: Sequence[Example], no_caption: Any = None, *, buckets: bool = True) -> None:
-        _check(examples, buckets)
-        self.examples = tuple(examples)
+    def __init__(
+        self, examples: Sequence[Example] | Examples, no_caption: Any = None, *, buckets: bool = True
+    ) -> None:
+        self.examples = ListedExamples(examples) if isinstance(examples, Sequence) else examples
         self.no_caption = no_caption
-        sizes: dict[tuple[int, ...], list[int]] = {}
-        for number, example in enumerate(self.examples):
-            sizes.setdefault(tuple(example.latent.shape), []).append(number)
-        self._buckets = tuple(torch.tensor(numbers) for numbers in sizes.values())
+        self._order = Order(self.examples.shapes)
+        _check(self._order.sizes, buckets)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -66,100 +107,99 @@ class TrainingSet:
     @property
     def largest(self) -> tuple[int, ...]:
         """Shape `(C, h, w)` of the largest latent."""
-        return max((tuple(example.latent.shape) for example in self.examples), key=lambda s: s[-1] * s[-2])
+        return (self.examples.channels, *max(self._order.sizes, key=lambda size: size[0] * size[1]))
 
     def batches_per_epoch(self, size: int) -> int:
         """Number of batches in which all examples are seen once."""
-        return sum(-(-len(bucket) // size) for bucket in self._buckets)
+        return self._order.batches_per_epoch(size)
 
-    def batch(self, number: int, size: int, seed: int, caption_dropout: float = 0.0) -> Batch:
-        """Batch number 0, 1, ... of a run; a bucket's last batch of an epoch may be smaller than `size`."""
-        epoch, place = divmod(number, self.batches_per_epoch(size))
-        chosen = [self.examples[i] for i in self._order(epoch, size, seed)[place]]
-        draw = generator(seed, "batch", number)
-        drops = torch.rand(len(chosen), generator=draw) < caption_dropout
-        captions = (
-            self.without_caption(example) if drop else example.caption
-            for example, drop in zip(chosen, drops, strict=True)
-        )
-        latents = torch.stack([example.latent for example in chosen])
-        hints = zip(*(_drawn(example, draw) for example in chosen), strict=True)
-        return Batch(latents, tuple(captions), tuple(torch.stack(control) for control in hints))
+    def batch(
+        self, number: int, size: int, seed: int, caption_dropout: float = 0.0, rows: slice = _ALL
+    ) -> Batch:
+        """Batch number 0, 1, ... of a run; a bucket's last batch of an epoch may be smaller than `size`.
 
-    def without_caption(self, example: Example) -> Any:
-        """What stands for a picture's caption where it is dropped; None if there is nothing."""
-        return self.no_caption if example.no_caption is None else example.no_caption
+        Of `rows`, which may be none, only these are read. What is drawn for a picture depends on seed, number
+        and place alone, not on which others are read.
+        """
+        return self.encoded(self.read(number, size, seed, caption_dropout, rows))
+
+    def read(
+        self, number: int, size: int, seed: int, caption_dropout: float = 0.0, rows: slice = _ALL
+    ) -> Batch:
+        """A batch whose captions are not yet what the base model takes; any thread may read it."""
+        numbers = self._order.batch(number, size, seed)
+        places = tuple(range(len(numbers))[rows])
+        drawn = [
+            self._drawn(numbers[place], generator(seed, "sample", number, place), caption_dropout)
+            for place in places
+        ]
+        if not drawn:
+            return Batch(torch.zeros(0, *self.largest), (), (), share=0.0)
+        latents, captions, hints = zip(*drawn, strict=True)
+        controls = tuple(_stacked(control) for control in zip(*hints, strict=True))
+        return Batch(torch.stack(latents), captions, controls, places, len(places) / len(numbers))
+
+    def encoded(self, batch: Batch) -> Batch:
+        """The batch with captions that the base model takes."""
+        return replace(batch, captions=tuple(self.examples.encoded(batch.captions)))
+
+    def without_caption(self, number: int) -> Any:
+        """What the base model takes for a dropped caption of example 0, 1, ...; None if there is nothing."""
+        dropped = self._dropped(self.examples.read(number))
+        return None if dropped is None else self.examples.encoded([dropped])[0]
 
     def first(self) -> Batch:
         """The first picture alone, with the first drawing of each hint."""
-        return alone(self.examples[0])
+        return self.alone(0)
+
+    def alone(self, number: int) -> Batch:
+        """Picture 0, 1, ... alone, with the first drawing of each hint."""
+        example = self.examples.read(number)
+        hints = tuple(_fitted(hint[:1], example.latent) for hint in example.hints)
+        return self.encoded(Batch(example.latent[None], (example.caption,), hints, (0,)))
 
     def fingerprint(self) -> str:
-        """Changes when the latents, the captions, the number of hints or points on their grid change."""
-        digest = hashlib.sha256()
-        for example in self.examples:
-            for part in _parts(example.caption):
-                digest.update(part)
-            digest.update(repr([tuple(t.shape) for t in (example.latent, *example.hints)]).encode())
-            for tensor in (example.latent, *(hint[..., ::31, ::31] for hint in example.hints)):
-                digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """Changes when the examples do."""
+        return self.examples.fingerprint()
 
-    def _order(self, epoch: int, size: int, seed: int) -> list[list[int]]:
-        draw = generator(seed, "epoch", epoch)
-        batches = []
-        for bucket in self._buckets:
-            shuffled = bucket[torch.randperm(len(bucket), generator=draw)].tolist()
-            batches += [shuffled[i : i + size] for i in range(0, len(shuffled), size)]
-        return [batches[i] for i in torch.randperm(len(batches), generator=draw).tolist()]
+    def _dropped(self, example: Example) -> Any:
+        return self.no_caption if example.no_caption is None else example.no_caption
 
-
-def alone(example: Example) -> Batch:
-    """A picture alone, with the first drawing of each hint."""
-    hints = tuple(_fitted(hint[:1], example.latent) for hint in example.hints)
-    return Batch(example.latent[None], (example.caption,), hints)
-
-
-def _parts(caption: Any) -> Iterator[bytes]:
-    """What tells one caption from another: its texts, numbers and tensors, however nested."""
-    if isinstance(caption, Tensor):
-        yield caption.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
-    elif isinstance(caption, dict):
-        yield from (part for key in sorted(caption) for part in (key.encode(), *_parts(caption[key])))
-    elif isinstance(caption, (list, tuple)):
-        yield from (part for item in caption for part in _parts(item))
-    elif isinstance(caption, (str, int, float, type(None))):
-        yield repr(caption).encode()
-
-
-def _drawn(example: Example, draw: torch.Generator) -> list[Tensor]:
-    """One drawing of each hint, at eight times the latent's size."""
-    numbers = [int(torch.randint(len(hint), (), generator=draw)) for hint in example.hints]
-    return [_fitted(h[n : n + 1], example.latent)[0] for h, n in zip(example.hints, numbers, strict=True)]
+    def _drawn(
+        self, number: int, draw: torch.Generator, caption_dropout: float
+    ) -> tuple[Tensor, Any, list[Tensor]]:
+        """Latent, caption and one drawing of each hint of an example, as this visit sees it."""
+        example = self.examples.read(number)
+        is_dropped = float(torch.rand((), generator=draw)) < caption_dropout
+        numbers = [int(torch.randint(len(hint), (), generator=draw)) for hint in example.hints]
+        drawings = [
+            _fitted(hint[n : n + 1], example.latent)[0]
+            for hint, n in zip(example.hints, numbers, strict=True)
+        ]
+        return example.latent, self._dropped(example) if is_dropped else example.caption, drawings
 
 
 def _fitted(hint: Tensor, latent: Tensor) -> Tensor:
+    """Drawings at eight times the latent's size; those that have it already as they are."""
     height, width = (PIXELS_PER_LATENT * side for side in latent.shape[-2:])
-    return cover(hint, height, width)
+    return hint if hint.shape[-2:] == (height, width) else cover(unit(hint), height, width)
 
 
-def _check(examples: Sequence[Example], buckets: bool) -> None:
-    if not examples:
-        raise SCEditError("there is nothing to train on: no pictures came in; connect a list of latents")
-    counts = sorted({len(example.hints) for example in examples})
-    if len(counts) > 1:
-        raise SCEditError(
-            f"some pictures have {counts[0]} hints and some {counts[-1]}; give each the same number"
-        )
-    for number, example in enumerate(examples, start=1):
-        if example.latent.ndim != 3 or not bool(torch.isfinite(example.latent).all()):
-            raise SCEditError(
-                f"latent {number} of {len(examples)} has shape {tuple(example.latent.shape)} or holds NaN; "
-                "expected (channels, height, width) of finite numbers: encode its picture again"
-            )
-    sizes = sorted({tuple(example.latent.shape[-2:]) for example in examples})
+def _stacked(drawings: Sequence[Tensor]) -> Tensor:
+    """Drawings `(3, H, W)` as one tensor; in floats, if only some had to be scaled."""
+    mixed = len({drawing.dtype for drawing in drawings}) > 1
+    return torch.stack([unit(drawing) for drawing in drawings] if mixed else list(drawings))
+
+
+def unit(hint: Tensor) -> Tensor:
+    """A hint in values 0..1, float32."""
+    return hint.float() / 255 if hint.dtype == torch.uint8 else hint.float()
+
+
+def _check(sizes: Sequence[tuple[int, int]], buckets: bool) -> None:
     if len(sizes) > 1 and not buckets:
-        shown = ", ".join(f"{PIXELS_PER_LATENT * w} x {PIXELS_PER_LATENT * h}" for h, w in sizes[:4])
+        ordered = sorted(sizes)
+        shown = ", ".join(f"{PIXELS_PER_LATENT * w} x {PIXELS_PER_LATENT * h}" for h, w in ordered[:4])
         raise SCEditError(
             f"the pictures have {len(sizes)} different sizes ({shown}{', ...' if len(sizes) > 4 else ''}) "
             "and buckets are off; switch buckets on, or crop the pictures to one size"

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ...hint import PIXELS_PER_LATENT
-from ..dataset.examples import Batch, generator
+from ..dataset.examples import Batch
+from ..dataset.order import generator
 from ..loop import Trainer
 from .recorded import Recorder
 
@@ -23,10 +24,12 @@ def estimate_memory(trainer: Trainer) -> int:
     tell it for the real size. Gradients, AdamW's two moments and averages come on top.
     """
     channels, height, width = trainer.data.largest
-    areas, kept = zip(*(_trial(trainer, channels, height, width, part) for part in (4, 2)), strict=True)
+    example = trainer.data.first()
+    trials = (_trial(trainer, example, (channels, height, width), part) for part in (4, 2))
+    areas, kept = zip(*trials, strict=True)
     fixed = areas[1] == areas[0]  # pictures so small that both trials are of the real size
     slope = kept[1] / areas[1] if fixed else (kept[1] - kept[0]) / (areas[1] - areas[0])
-    size = min(trainer.config.batch_size, len(trainer.data))
+    size = min(-(-trainer.config.batch_size // trainer.ranks.size), len(trainer.data))
     needed = kept[1] + slope * (size * height * width - areas[1])
     learning = 3 * sum(weights.nbytes for weights in trainer.parameters)
     return int(_WORKSPACE * needed) + learning + sum(average.nbytes for average in trainer.averages)
@@ -49,14 +52,14 @@ def _wait_for(tensor: Tensor) -> None:
     tensor.detach().flatten()[0].item()
 
 
-def _trial(trainer: Trainer, channels: int, height: int, width: int, part: int) -> tuple[int, int]:
-    """Area, and bytes kept, of one picture at a part of the real height and width."""
-    high, wide = (min(side, -(-side // (part * _GRAIN)) * _GRAIN) for side in (height, width))
-    example = trainer.data.examples[0]
+def _trial(trainer: Trainer, example: Batch, shape: tuple[int, int, int], part: int) -> tuple[int, int]:
+    """Area, and bytes kept, of one picture like `example` at a part of the real height and width."""
+    channels, *sides = shape
+    high, wide = (min(side, -(-side // (part * _GRAIN)) * _GRAIN) for side in sides)
     size = (PIXELS_PER_LATENT * high, PIXELS_PER_LATENT * wide)
     hints = tuple(torch.zeros(1, 3, *size) for _ in example.hints)  # each in memory of its own, as in a batch
-    batch = Batch(torch.zeros(1, channels, high, wide), (example.caption,), hints)
+    batch = Batch(torch.zeros(1, channels, high, wide), example.captions, hints)
     recorder = Recorder((*trainer.parameters, *trainer.base.weights()))
     with recorder.recording():
-        loss = trainer.loss_of(batch, generator(0, "trial"))
+        loss = trainer.loss_of(batch, [generator(0, "trial")])
     return high * wide, recorder.kept(loss).total()

@@ -45,7 +45,7 @@ DAMAGED = {
     "no JSON": (lambda *_: "{", ["no JSON"]),
     "endless JSON": (lambda *_: "[" * 100_000, ["no JSON"]),
     "a list": (lambda *_: "[]", ["a list for its facts"]),
-    "a newer version": (set_fact("version", to=3), ["of version 3", "up to 2", "update SCEdit"]),
+    "a newer version": (set_fact("version", to=4), ["of version 4", "up to 3", "update SCEdit"]),
     "version 0": (set_fact("version", to=0), ["of version 0"]),
     "version in words": (set_fact("version", to="2\n\x1b[31m"), ["of version 2\\n\\x1b[31m"]),
     "no step": (without_fact("step"), ["holds no step"]),

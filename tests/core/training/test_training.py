@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,14 +30,19 @@ from scedit_core.training import (
     save_state,
     train,
 )
-from scedit_core.training.dataset.examples import generator
+from scedit_core.training.dataset.order import generator
+
+
+def draws(count: int, seed: int = 1) -> list[torch.Generator]:
+    """Where each of some pictures has its noise from."""
+    return [generator(seed, place) for place in range(count)]
 
 
 def held_out_loss(run: Trainer) -> float:
     """Loss on noise that the training never drew."""
     with torch.no_grad():
         batch = run.data.batch(0, 6, seed=99)
-        losses = [denoising_loss(run.base, batch, run.edits(batch), generator(77, n), 0) for n in range(8)]
+        losses = [denoising_loss(run.base, batch, run.edits(batch), draws(6, 77 + n), 0) for n in range(8)]
     return float(torch.stack(losses).mean())
 
 
@@ -78,10 +84,11 @@ def test_gradients_reach_the_tuners_and_the_hint_encoder_and_nothing_else():
 @pytest.mark.parametrize("predicts", ["eps", "v"])
 def test_the_loss_is_the_error_of_what_the_network_predicts(predicts):
     base, data = SmallModel(predicts), training_set()
-    batch, draw = data.batch(0, 3, 0), generator(1)
-    loss = denoising_loss(base, batch, (), generator(1), 0)
-    sigma = base.sigmas[torch.randint(50, (3,), generator=draw)].view(-1, 1, 1, 1)
-    noise = torch.randn(batch.latents.shape, generator=draw)
+    batch = data.batch(0, 3, 0)
+    loss = denoising_loss(base, batch, (), draws(3), 0)
+    drawn = [(torch.randint(50, (), generator=d), torch.randn(4, 4, 4, generator=d)) for d in draws(3)]
+    sigma = base.sigmas[[int(level) for level, _ in drawn]].view(-1, 1, 1, 1)
+    noise = torch.stack([noise for _, noise in drawn])
     output = base.net((batch.latents + sigma * noise) / (1 + sigma**2).sqrt(), ())
     v = (noise - sigma * batch.latents) / (1 + sigma**2).sqrt()
     wanted = (output - (noise if predicts == "eps" else v)).square().mean()
@@ -93,17 +100,18 @@ def test_min_snr_weighs_each_noise_level_as_its_paper_says(predicts, extra):
     base, data = SmallModel(predicts), training_set()
     for number in range(12):
         batch = data.batch(number, 1, 0)
-        plain = denoising_loss(base, batch, (), generator(number), 0)
-        weighted = denoising_loss(base, batch, (), generator(number), 5.0)
+        plain = denoising_loss(base, batch, (), [generator(number)], 0)
+        weighted = denoising_loss(base, batch, (), [generator(number)], 5.0)
         snr = base.sigmas[torch.randint(50, (1,), generator=generator(number))] ** -2
         assert torch.allclose(weighted / plain, snr.clamp(max=5.0) / (snr + extra), rtol=1e-4)
 
 
 def test_accumulated_small_batches_make_the_step_of_a_large_one():
     class Fixed(TrainingSet):
-        def batch(self, number: int, size: int, seed: int, caption_dropout: float = 0.0) -> Batch:
-            chosen = self.examples[:4] if size == 4 else self.examples[number : number + 1]
-            return Batch(torch.stack([e.latent for e in chosen]), ("",) * len(chosen), ())
+        def read(self, number: int, size: int, *_: Any) -> Batch:
+            numbers = range(4) if size == 4 else [number]
+            latents = torch.stack([self.examples.read(i).latent for i in numbers])
+            return Batch(latents, ("",) * len(numbers), (), tuple(range(len(numbers))))
 
     class Same(SmallModel):
         def noised(self, latents, noise, sigma):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scedit_core import EncoderSize, PreparedEdit, SkipLayout, TunerSpec, build_tuners, edit_skip
+from scedit_core import EncoderSize, PreparedEdit, SCEditError, SkipLayout, TunerSpec, build_tuners, edit_skip
 from scedit_core.spec import StemSize
 from scedit_core.training import Example, TrainConfig, Trainer, TrainingSet
 from scedit_core.training.sketch import Sketch, Sketcher
@@ -127,3 +129,32 @@ def equal(first: Trainer, second: Trainer) -> bool:
     pairs = zip(weights_of(first), weights_of(second), strict=True)
     same = all(torch.equal(a[key], b[key]) for a, b in pairs for key in a.keys() | b.keys())
     return same and first.losses == second.losses and first.step == second.step
+
+
+class LazyExamples:
+    """Examples that are made when they are read, by two threads; `read_by` says by which."""
+
+    threads = 2
+
+    def __init__(self, made: Sequence[Example]) -> None:
+        self._made = made
+        self.channels, self.hints = 4, len(made[0].hints)
+        self.shapes = np.array([tuple(example.latent.shape[1:]) for example in made])
+        self.damaged = False
+        self.read_by: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def read(self, number: int) -> Example:
+        self.read_by.append(threading.current_thread().name)
+        if self.damaged:
+            raise SCEditError(f"example {number} is damaged")
+        example = self._made[number]
+        return Example(example.latent.clone(), f"{example.caption}, unread", example.hints, "unread")
+
+    def encoded(self, captions: Sequence[str]) -> list[str]:
+        return [caption.removesuffix("unread").removesuffix(", ") for caption in captions]
+
+    def fingerprint(self) -> str:
+        return "lazy"

@@ -23,8 +23,10 @@ def dataset(pack: Any, has_hints: bool) -> Any:
         hints = (torch.zeros(1, 3, 512, 512),) if has_hints else ()
         data = training.TrainingSet([training.Example(latent, caption, hints)] * PICTURES)
     drawn = tuple(torch.zeros(PICTURES, 3, 512, 512) for _ in hints)
-    batch = training.Batch(torch.zeros(PICTURES, 4, 64, 64), (caption,) * PICTURES, drawn)
-    data.batch = lambda *_: batch
+    batch = training.Batch(
+        torch.zeros(PICTURES, 4, 64, 64), (caption,) * PICTURES, drawn, tuple(range(PICTURES))
+    )
+    data.read = lambda *_: batch
     return data
 
 

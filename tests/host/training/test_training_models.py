@@ -47,6 +47,11 @@ def caption(**extra: Any) -> list[Any]:
     return [torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(2)), extra]
 
 
+def draws(count: int) -> list[torch.Generator]:
+    """Where each of some pictures has its noise from."""
+    return [torch.Generator().manual_seed(4 + place) for place in range(count)]
+
+
 @pytest.mark.parametrize(
     ("model_type", "target"),
     [
@@ -60,11 +65,11 @@ def test_the_loss_is_that_of_the_networks_output(model_type, target, pack, host_
     model = random_model(comfy.model_base.BaseModel, model_type)
     batch = training.Batch(torch.randn(3, 4, 8, 8), (caption(),) * 3, ())
     with host_model.differentiable(model) as base:
-        loss = training.denoising_loss(base, batch, (), torch.Generator().manual_seed(4), 0.0)
-    draw = torch.Generator().manual_seed(4)
+        loss = training.denoising_loss(base, batch, (), draws(3), 0.0)
+    drawn = [(torch.randint(1000, (), generator=d), torch.randn(4, 8, 8, generator=d)) for d in draws(3)]
     sampling = model.model.model_sampling
-    sigma = sampling.sigmas[torch.randint(1000, (3,), generator=draw)]
-    noise, level = torch.randn(3, 4, 8, 8, generator=draw), sigma.view(-1, 1, 1, 1)
+    sigma = sampling.sigmas[[int(place) for place, _ in drawn]]
+    noise, level = torch.stack([noise for _, noise in drawn]), sigma.view(-1, 1, 1, 1)
     noisy = (batch.latents + level * noise) / (1 + level**2).sqrt()
     context = caption()[0].expand(3, -1, -1)
     output = model.model.diffusion_model(noisy, sampling.timestep(sigma).float(), context=context)
