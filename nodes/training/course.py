@@ -14,6 +14,7 @@ import torch
 from ...scedit_core import CSCTunerSet, SCEditError, SCTunerSet, TunerSpec, build_tuners
 from ...scedit_core.training import Trainer, load_state, save_state, train
 from ...scedit_core.training.memory.estimate import estimate_memory, estimate_seconds
+from ...scedit_core.training.ranks import together
 from ...scedit_core.training.spans import minutes
 from ...scedit_core.training.state import set_aside
 from ..files.hosted import HostedTuners
@@ -62,19 +63,21 @@ class Course:
         self._keeping = keeping
         self._view = view
 
-    def run(self, make_room: Callable[[int], int]) -> None:
-        """Train to the last step, if `make_room` finds the bytes that it takes."""
-        self._open()
+    def run(self, make_room: Callable[[int], int], stop: Callable[[], bool] = lambda: False) -> None:
+        """Train to the last step, or until `stop`, if `make_room` finds the bytes that it takes."""
+        ranks = self.trainer.ranks
         try:
-            self._foresee(make_room)
-            self._train()
+            with together(ranks):
+                self._open()
+                self._foresee(make_room)
+            self._train(stop)
         except torch.cuda.OutOfMemoryError as error:
             raise SCEditError(f"the memory was not enough for this training ({error}); {_SMALLER}") from error
 
-    def _train(self) -> None:
+    def _train(self, stop: Callable[[], bool]) -> None:
         self._view.begin()
         try:
-            train(self.trainer, lambda _: self._view.step(), self._save, self._keeping.save_every)
+            train(self.trainer, lambda _: self._view.step(), self._save, self._keeping.save_every, stop)
         finally:  # done, cancelled or broken: the view says how far it came
             self._view.end()
 
@@ -83,10 +86,12 @@ class Course:
         state = self._keeping.state
         if state.exists() and self._keeping.starts_over:
             self._view.note(f"starts over; the earlier state is kept as {set_aside(state).name}")
-        if state.exists():
+        is_begun = state.exists()
+        self.trainer.ranks.barrier()  # all have looked before the first of them writes one
+        if is_begun:
             load_state(self.trainer, state)
             self._view.note(f"goes on from step {self.trainer.step}")
-        else:
+        elif self.trainer.ranks.rank == 0:
             save_state(self.trainer, state)
 
     def _foresee(self, make_room: Callable[[int], int]) -> None:

@@ -124,7 +124,7 @@ def command_for(job: Path, processes: int) -> str:
     """What runs a job on this computer, to be pasted into a terminal."""
     many = f"-m torch.distributed.run --standalone --nproc-per-node={processes} "
     start = many if processes > 1 else ""
-    comfyui = Path(folder_paths.__file__).resolve().parent
+    comfyui = Path(str(folder_paths.__file__)).resolve().parent
     is_found = PACK.parent.name == "custom_nodes" and PACK.parent.parent == comfyui
     where = "" if is_found else f" --comfyui {quoted(comfyui)}"
     return f"{quoted(sys.executable)} {start}{quoted(PACK / 'train.py')} run {quoted(job)}{where}"

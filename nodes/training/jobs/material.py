@@ -83,7 +83,7 @@ def load_models(job: Job, path: Path) -> Models:
     return Models(*parts[:3])
 
 
-def read_folder(job: Job, models: Models, say: Callable[[str], None]) -> TrainingSet:
+def read_data(job: Job, models: Models, say: Callable[[str], None]) -> TrainingSet:
     """Pictures, captions and hints of a job's folder, as 'Training Folder' hands them to a training node."""
     kinds = job.data.hints[: job.controls(len(job.data.hints))]
     settings = [_settings(job.data, kind) for kind in kinds or (NO_HINT,)]

@@ -211,7 +211,7 @@ def _lines(file: Path) -> Iterator[Any]:
 def _metric(entry: Any) -> Metric | None:
     if not isinstance(entry, dict) or not _is_count(entry.get("step")):
         return None
-    numbers = {name: entry.get(name) for name in ("loss", "seconds", "learning_rate")}
+    numbers: dict[str, Any] = {name: entry.get(name) for name in ("loss", "seconds", "learning_rate")}
     return Metric(entry["step"], **numbers) if all(map(_is_number, numbers.values())) else None
 
 

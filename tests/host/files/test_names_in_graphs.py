@@ -18,7 +18,7 @@ ELSEWHERE, NEW = NAMES.ELSEWHERE, {**NAMES.ELSEWHERE, **NAMES.NOT_NEW}
 # inputs of text or choice that name nothing on the disk
 NO_NAMES = {
     "author", "blocks", "caption_when_missing", "condition", "description", "labels", "latent_weights",
-    "license", "priority", "schedule", "skip_weights", "title", "trigger", "weights",
+    "license", "priority", "prompts", "schedule", "skip_weights", "title", "trigger", "weights",
 }  # fmt: skip
 READ = [
     ("SCEditLoadSCTuner", "tuner_name"),
@@ -27,12 +27,14 @@ READ = [
     ("SCEditConvertTuner", "tuner_name"),
     ("SCEditTrainingFolder", "folder"),
     ("SCEditTrainingFolder", "hint_folder"),
+    ("SCEditWatchTrainingJob", "job"),
 ]
 WRITTEN = [
     ("SCEditSaveTuner", "name"),
     ("SCEditConvertTuner", "name"),
     ("SCEditTrainSCTuner", "name"),
     ("SCEditTrainCSCTuner", "name"),
+    ("SCEditExportTrainingJob", "name"),
 ]
 # what is text is looked at as a name, and what is not is refused before
 REFUSED = ("is no name for a file here", "name takes a text in UTF-8")
@@ -44,7 +46,7 @@ def test_the_table_has_every_input_that_names_something(nodes):
         schema = node.define_schema()
         for given in schema.inputs:
             is_text = isinstance(given, io.String.Input)
-            is_choice = isinstance(given, io.Combo.Input) and given.id in ("tuner_name", "folder")
+            is_choice = isinstance(given, io.Combo.Input) and given.id in ("tuner_name", "folder", "job")
             if (is_text or is_choice) and given.id not in NO_NAMES:
                 texts.add((schema.node_id, given.id))
     assert texts == {*READ, *WRITTEN}
@@ -83,6 +85,15 @@ def test_names_of_training_folders_lead_nowhere_else(pack, nodes, name):
         assert "not the name of a folder" in refusal(pack, lambda: below(REPOSITORY, name))
 
 
+@pytest.mark.parametrize("name", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_names_of_jobs_lead_nowhere_else(pack, nodes, output, name):
+    node = nodes["SCEditWatchTrainingJob"]
+    refusal(pack, lambda: run(node, job=name))
+    refusal(pack, lambda: node.fingerprint_inputs(job=name))
+    said = node.validate_inputs(job=name)
+    assert said is True if name is None else "no job '" in said
+
+
 @pytest.fixture
 def places(pack, output):
     """The folders that nodes write to."""
@@ -114,6 +125,7 @@ def test_names_for_what_is_saved_lead_nowhere_else_and_leave_nothing(
 def test_names_of_training_states_lead_nowhere_else(pack, places, name):
     before = written(places)
     assert "no name for a file here" in refusal(pack, lambda: pack.nodes.training.run.state_path(name))
+    assert "no name for a file here" in refusal(pack, lambda: pack.nodes.training.job_folders.new_job(name))
     assert written(places) == before
 
 
