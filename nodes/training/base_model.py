@@ -42,9 +42,12 @@ class HostModel:
     A caption is one entry of a CONDITIONING: `[tensor, dictionary]`.
     """
 
-    def __init__(self, patcher: ModelPatcher, recompute: Recompute) -> None:
+    def __init__(
+        self, patcher: ModelPatcher, recompute: Recompute, beside: Sequence[ModelPatcher] = ()
+    ) -> None:
         self.device = patcher.load_device
         self._patcher = patcher
+        self._beside = tuple(beside)
         self._model = patcher.model
         self.sampling = self._model.model_sampling
         self.latent_format = self._model.latent_format
@@ -79,7 +82,7 @@ class HostModel:
 
     def make_room(self, needed: int) -> int:
         """Free bytes where the model computes, after others were moved away if `needed` are not free."""
-        mine = [self._patcher, *self._patcher.model_patches_models()]
+        mine = [self._patcher, *self._patcher.model_patches_models(), *self._beside]
         loaded = comfy.model_management.current_loaded_models
         keep = [one for one in loaded if any(one.model is patcher for patcher in mine)]
         comfy.model_management.free_memory(needed, self.device, keep_loaded=keep)
@@ -127,21 +130,25 @@ def describe_model(model: ModelPatcher) -> dict[str, str]:
 
 
 @contextmanager
-def differentiable(model: ModelPatcher, recompute: Recompute = "off") -> Iterator[HostModel]:
+def differentiable(
+    model: ModelPatcher, recompute: Recompute = "off", beside: Sequence[ModelPatcher] = ()
+) -> Iterator[HostModel]:
     """Load a MODEL and let gradients pass through it; `recompute` says what is remembered for backward.
 
     The MODEL itself stays as it is: frozen parameters on the same memory take the place of its weights, which
-    are put back at the end, after an error too.
+    are put back at the end, after an error too. What is needed during the training, such as a text encoder,
+    goes `beside` it: loaded with it, so that it does not push it out later.
     """
     clone = _static_clone(model)
     hold_in_place(clone)
-    comfy.model_management.load_models_gpu([clone, *clone.model_patches_models()], force_full_load=True)
+    all_models = [clone, *clone.model_patches_models(), *beside]
+    comfy.model_management.load_models_gpu(all_models, force_full_load=True)
     # nodes run in inference mode, and what is made there cannot be differentiated
     with torch.inference_mode(False), torch.enable_grad(), _recordable(clone.model.diffusion_model):
         clone.pre_run()
         comfy.model_management.in_training = True
         try:
-            yield HostModel(clone, recompute)
+            yield HostModel(clone, recompute, beside)
         finally:
             comfy.model_management.in_training = False
             clone.cleanup()

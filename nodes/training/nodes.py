@@ -7,12 +7,12 @@ from typing import Any
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ...scedit_core import SCEditError, TunerSpec
+from ...scedit_core import TunerSpec
 from ..files.hosted import HostedTuners
 from ..patching.conditions import skip_layout
 from ..sockets import CONTROL, TUNER
 from ..widgets import KEEPS_PREVIEW, about
-from .examples import to_training_set
+from .material import MOST_CONTROLS, Material
 from .run import train_tuners
 from .widgets import (
     data_inputs,
@@ -25,8 +25,6 @@ from .widgets import (
     to_encoder,
     to_shape,
 )
-
-_MOST_CONTROLS = 4
 
 
 class SCEditTrainSCTuner(io.ComfyNode):
@@ -59,16 +57,13 @@ class SCEditTrainSCTuner(io.ComfyNode):
     def execute(
         cls,
         model: list[Any],
-        latents: list[Any],
-        positive: list[Any],
         tuner: list[HostedTuners] | None = None,
-        empty: list[Any] | None = None,
-        **widgets: list[Any],
+        **inputs: list[Any],
     ) -> io.NodeOutput:
-        settings, layout = scalars(widgets), skip_layout(model[0])
-        data = to_training_set(model[0], (latents, positive), (), empty, settings.get("buckets", True))
+        material, settings, layout = Material.taken(inputs), scalars(inputs), skip_layout(model[0])
+        data = material.training_set(model[0], None, settings.get("buckets", True))
         spec = TunerSpec.sc(layout, *to_shape(settings))
-        done = train_tuners(model[0], [spec], tuner or [], data, settings)
+        done = train_tuners(model[0], [spec], tuner or [], data, settings, material.models)
         return io.NodeOutput(done.tuners[0], done.plot, done.steps, ui=done.shown)
 
 
@@ -78,7 +73,7 @@ class SCEditTrainCSCTuner(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         row = io.Image.Input("hint", tooltip="One hint image per picture, in the same order.")
-        template = io.Autogrow.TemplatePrefix(row, prefix="hint", min=1, max=_MOST_CONTROLS)
+        template = io.Autogrow.TemplatePrefix(row, prefix="hint", min=0, max=MOST_CONTROLS)
         return io.Schema(
             **about(cls, "Train CSC-Tuner", "training"),
             is_experimental=True,
@@ -111,7 +106,7 @@ class SCEditTrainCSCTuner(io.ComfyNode):
                         display_name=f"control{number}",
                         tooltip="Follows the hint of the same number.",
                     )
-                    for number in range(1, _MOST_CONTROLS)
+                    for number in range(1, MOST_CONTROLS)
                 ),
             ],
             **KEEPS_PREVIEW,
@@ -121,24 +116,18 @@ class SCEditTrainCSCTuner(io.ComfyNode):
     def execute(
         cls,
         model: list[Any],
-        latents: list[Any],
-        positive: list[Any],
-        hints: io.Autogrow.Type,
+        hints: io.Autogrow.Type | None = None,
         control: list[HostedTuners] | None = None,
-        empty: list[Any] | None = None,
-        **widgets: list[Any],
+        **inputs: list[Any],
     ) -> io.NodeOutput:
-        rows = [images for images in hints.values() if images]
-        settings, layout = scalars(widgets), skip_layout(model[0])
-        if not rows:
-            raise SCEditError(
-                "no hints came in: connect a list of hint images; on 'Training Folder' choose what they show"
-            )
-        data = to_training_set(model[0], (latents, positive), rows, empty, settings.get("buckets", True))
+        rows = [images for images in (hints or {}).values() if images]
+        material, settings, layout = Material.taken(inputs), scalars(inputs), skip_layout(model[0])
+        data = material.training_set(model[0], rows, settings.get("buckets", True))
         spec = TunerSpec.csc(layout, *to_shape(settings), encoder=to_encoder(settings, layout))
-        done = train_tuners(model[0], [spec] * len(rows), control or [], data, settings)
+        specs = [spec] * data.examples.hints
+        done = train_tuners(model[0], specs, control or [], data, settings, material.models)
         # a socket without a control stops what hangs on it, silently, as the host's switches do
-        others = [*done.tuners[1:], *[ExecutionBlocker(None)] * (_MOST_CONTROLS - len(done.tuners))]
+        others = [*done.tuners[1:], *[ExecutionBlocker(None)] * (MOST_CONTROLS - len(done.tuners))]
         return io.NodeOutput(done.tuners[0], done.plot, done.steps, *others, ui=done.shown)
 
 

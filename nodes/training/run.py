@@ -36,9 +36,11 @@ def train_tuners(
     begun: Sequence[HostedTuners],
     data: TrainingSet,
     settings: Mapping[str, Any],
+    beside: Sequence[Any] = (),
 ) -> Trained:
     """Train tuners of these sizes, or those `begun`, to their last step.
 
+    The models `beside` it are loaded with it, such as a text encoder that the data needs on the way.
     What ends it early (a cancel, an error, NaN) leaves a state on disk, from which the next run goes on.
     """
     config = to_config(settings)
@@ -54,7 +56,7 @@ def train_tuners(
         lambda trainer: save_tuners(trainer, name, {**facts, **describe(trainer)}),
         settings.get("when_state_exists") == START_OVER,
     )
-    with differentiable(model, config.recompute) as base:
+    with differentiable(model, config.recompute, beside) as base:
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
         trainer = Trainer([tuners.to(base.device, dtype) for tuners in fresh], base, data, config)
         view = TrainingView(trainer, name, settings.get("preview_every", 0))

@@ -12,6 +12,7 @@ from ...scedit_core.spec import TunerOp
 from ...scedit_core.training.config import RANGES
 from ...scedit_core.training.job.keys import keys_of
 from ...scedit_core.training.job.parts import RunPart, TrainingPart, TunerPart
+from ..sockets import DATASET
 from ..widgets import ADVANCED, OPTIONAL, choice, number, switch, text, whole
 
 RESUME, START_OVER = "resume", "start over"
@@ -21,17 +22,24 @@ _PREVIEW = "Steps between preview pictures of the first caption. Each takes 20 s
 
 
 def data_inputs() -> list[io.Input]:
-    """Model, pictures and captions."""
+    """Model, and pictures with captions: in lists, or as a data set."""
     return [
         io.Model.Input("model", tooltip="The model to train on. It is not changed itself."),
         io.Latent.Input(
             "latents",
+            optional=True,
             tooltip="The pictures as latents: a list, as 'Training Folder (SCEdit)' or ComfyUI's dataset "
             "nodes make it, or a batch.",
         ),
         io.Conditioning.Input(
             "positive",
+            optional=True,
             tooltip="One caption per picture, in the same order; a single one serves for all.",
+        ),
+        DATASET.Input(
+            "dataset",
+            optional=True,
+            tooltip="A data set on disk in place of the lists, of any size: read while it is trained on.",
         ),
     ]
 

@@ -25,9 +25,12 @@ from ....scedit_core.training.dataset.folder import (
     plan_crops,
     scan,
 )
+from ....scedit_core.training.dataset.shards import open_dataset
+from ....scedit_core.training.dataset.stored import check_dataset
 from ....scedit_core.training.job.parts import DataPart, Job
 from ..encode import encode_pictures, encode_texts, with_sizes
 from ..examples import to_training_set
+from ..stored import stored_training_set
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -84,6 +87,33 @@ def load_models(job: Job, path: Path) -> Models:
 
 
 def read_data(job: Job, models: Models, say: Callable[[str], None]) -> TrainingSet:
+    """What a job learns from: its data set if it has one, else its folder, read into memory."""
+    return read_dataset(job, models, say) if job.data.dataset else read_folder(job, models, say)
+
+
+def read_dataset(job: Job, models: Models, say: Callable[[str], None]) -> TrainingSet:
+    """The prepared data set of a job. Raises SCEditError if it is none, or was made for something else."""
+    place = job.path(job.data.dataset)
+    if not place.is_dir():
+        raise SCEditError(
+            f"there is no data set in {shown(place, 400)} yet; make it by 'train.py prepare' and this job's "
+            "file, which reads the pictures of [data] folder"
+        )
+    stored = open_dataset(place)
+    wanted = tuple(job.data.hints)
+    if wanted and wanted != stored.hints:
+        raise SCEditError(
+            f"the data set '{shown(place.name)}' has the hints {', '.join(stored.hints) or 'none'}, and the "
+            f"job says {', '.join(wanted)}; prepare it again under another name, or change [data] hints"
+        )
+    made = {"resolution": job.data.resolution} if job.data.folder else {}
+    check_dataset(stored, made)
+    say(f"{len(stored):,} pictures in {place}")
+    is_control = job.tuner.kind == "csc"
+    return stored_training_set(models.model, stored, models.clip, has_hints=is_control, buckets=True)
+
+
+def read_folder(job: Job, models: Models, say: Callable[[str], None]) -> TrainingSet:
     """Pictures, captions and hints of a job's folder, as 'Training Folder' hands them to a training node."""
     kinds = job.data.hints[: job.controls(len(job.data.hints))]
     settings = [_settings(job.data, kind) for kind in kinds or (NO_HINT,)]

@@ -39,6 +39,7 @@ class Job:
     state: str = ""  # goes on from this one
     half: bool = False
     is_lazy: bool = False
+    base: str = "float32"  # in what the base model computes
     save_every: int = 0
     happens: str = ""
     to: int = 1
@@ -95,9 +96,10 @@ def started(job: Job, ranks: Ranks) -> Trainer:
     specs = SPECS[job.specs]
     pictures = examples(len(SIZES), sum(spec.kind == "csc" for spec in specs), SIZES)
     data = TrainingSet(LazyExamples(pictures) if job.is_lazy else pictures, no_caption="")
-    run = Trainer(
-        [build_tuners(spec) for spec in specs], SmallModel(), data, TrainConfig(**job.config), ranks
-    )
+    config, base = TrainConfig(**job.config), SmallModel()
+    base.dtype = getattr(torch, job.base)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
+    run = Trainer([build_tuners(spec).to(dtype) for spec in specs], base, data, config, ranks)
     if job.state:
         load_state(run, Path(job.state))
     return run

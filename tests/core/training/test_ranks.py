@@ -93,6 +93,18 @@ def test_two_processes_come_to_what_one_comes_to(config, job, run):
     assert [two[1][key] for key in ("weights", "losses")] == [two[0][key] for key in ("weights", "losses")]
 
 
+@pytest.mark.parametrize(
+    ("config", "base"), [(CONFIG, "float16"), ({**CONFIG, "precision": "bf16"}, "bfloat16")]
+)
+def test_processes_stay_alike_in_half_precision(config, base, run):
+    """In fp16 with losses that are scaled up, in bf16 with gradients that travel so."""
+    (one,), (first, second) = (run(size, str(size), config, base=base) for size in (1, 2))
+    assert first["step"] == 6
+    assert (first["weights"], first["losses"]) == (second["weights"], second["losses"])
+    assert first["losses"] == pytest.approx(one["losses"], rel=0.02)
+    assert sum(size for size in first["sent"] if size > 100) == 6 * first["bytes"]
+
+
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_as_many_processes_go_on_to_the_same_bits(size, run, tmp_path):
     config = {**CONFIG, "ema_decay": 0.9}

@@ -1,13 +1,16 @@
 """What the training loop draws from its data, and the data and settings that it refuses."""
 
 import dataclasses
+from functools import lru_cache
 
+import numpy as np
 import pytest
 import torch
 from training_tools import CONFIG, CSC, LAYOUT, SmallModel, examples, training_set
 
 from scedit_core import SCEditError, TunerSpec, build_tuners
 from scedit_core.training import Example, TrainConfig, Trainer, TrainingSet
+from scedit_core.training.dataset.order import Order, generator
 
 
 def test_every_picture_is_seen_once_per_epoch_and_batches_have_one_size():
@@ -36,6 +39,42 @@ def test_each_visit_takes_one_of_a_pictures_hints():
     data = TrainingSet([Example(latent, "", (hints,))])
     seen = {float(data.batch(n, 1, 0).hints[0].mean()) for n in range(30)}
     assert seen == {0.0, 1.0, 2.0}
+
+
+def test_the_order_is_a_shuffle_of_each_size_and_then_of_the_batches():
+    sizes = [(4, 4), (4, 6), (4, 4), (6, 4), (4, 6), (4, 4), (4, 4)]
+    order, draw = Order(np.array(sizes)), generator(9, "epoch", 1)
+    wanted = []
+    for size in dict.fromkeys(sizes):
+        numbers = torch.tensor([n for n, each in enumerate(sizes) if each == size])
+        shuffled = numbers[torch.randperm(len(numbers), generator=draw)].tolist()
+        wanted += [shuffled[i : i + 2] for i in range(0, len(shuffled), 2)]
+    wanted = [wanted[i] for i in torch.randperm(len(wanted), generator=draw).tolist()]
+    assert order.batches_per_epoch(2) == len(wanted) == 4
+    assert [order.batch(4 + place, 2, seed=9) for place in range(4)] == wanted
+
+
+def test_an_epoch_of_very_many_is_drawn_once():
+    order = Order(np.full((600_000, 2), 64))
+    drawn, real = [], order._shuffled
+    order._epoch = lru_cache(maxsize=2)(lambda *place: (drawn.append(place), real(*place))[1])
+    for number in range(9_370, 9_380):  # where the first epoch of 64 a batch ends
+        assert len(set(order.batch(number, 64, seed=0))) == 64
+    assert drawn == [(0, 64, 0), (1, 64, 0)]
+
+
+def test_what_a_picture_draws_does_not_depend_on_which_others_are_read():
+    latent, hints = torch.zeros(4, 2, 2), torch.rand(5, 3, 16, 16)
+    data = TrainingSet([Example(latent + n, f"caption {n}", (hints + n,)) for n in range(6)], "")
+    for number in range(4):
+        whole = data.batch(number, 5, 0, 0.5)
+        parts = [data.batch(number, 5, 0, 0.5, slice(rank, None, 3)) for rank in range(3)]
+        assert sum(part.share for part in parts) == pytest.approx(whole.share) == 1
+        for part in filter(lambda part: part.places, parts):
+            assert part.captions == tuple(whole.captions[place] for place in part.places)
+            assert torch.equal(part.latents, whole.latents[list(part.places)])
+            assert torch.equal(part.hints[0], whole.hints[0][list(part.places)])
+    assert data.batch(1, 5, 0, rows=slice(4, None, 5)).places == ()  # the last of an epoch has one picture
 
 
 @pytest.mark.parametrize(
@@ -73,6 +112,10 @@ def test_settings_out_of_range_are_refused_in_a_sentence(settings, words):
         (lambda: TrainingSet([*examples(1, 1), *examples(1)]), ["0 hints and some 1"]),
         (lambda: TrainingSet([Example(torch.zeros(1, 4, 2, 2), "")]), ["latent 1 of 1", "(1, 4, 2, 2)"]),
         (lambda: TrainingSet([Example(torch.full((4, 2, 2), torch.nan), "")]), ["NaN", "encode"]),
+        (
+            lambda: TrainingSet([Example(torch.zeros(channels, 2, 2), "") for channels in (4, 16)]),
+            ["4 channels and some 16", "same VAE"],
+        ),
         (
             lambda: Trainer([build_tuners(CSC)], SmallModel(), training_set(), CONFIG),
             ["1 controls", "0 hints"],

@@ -90,6 +90,15 @@ def test_a_state_of_version_1_goes_on_and_its_averages_in_float32(precision, tmp
     assert all(torch.allclose(a, b, rtol=2**-7, atol=1e-6) for a, b in pairs)
 
 
+def test_a_state_of_version_2_goes_on_with_noise_for_each_picture(state):
+    def older(facts: dict, tensors: dict) -> None:
+        facts["version"] = 2
+
+    straight, resumed = finished(trainer(AVERAGED)), trainer(AVERAGED)
+    load_state(resumed, rewritten(state, older))
+    assert equal(finished(resumed), straight)
+
+
 def test_a_state_of_version_1_of_another_model_is_refused(state):
     run = trainer(AVERAGED, predicts="v")
     assert_refused(

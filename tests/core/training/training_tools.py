@@ -24,12 +24,14 @@ CSC = TunerSpec.csc(LAYOUT, encoder=EncoderSize(stem=StemSize(0.25, 8)))
 class SmallUNet(nn.Module):
     """Four convs down, four up, each up conv reading an edited skip; predicts the noise."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 8) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.down = nn.ModuleList(nn.Conv2d(8 if i else 4, 8, 3, 2 if i == 2 else 1, 1) for i in range(4))
-        self.up = nn.ModuleList(nn.Conv2d(16, 8, 3, 1, 1) for _ in range(4))
-        self.out = nn.Conv2d(8, 4, 3, 1, 1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(width if i else 4, width, 3, 2 if i == 2 else 1, 1) for i in range(4)
+        )
+        self.up = nn.ModuleList(nn.Conv2d(2 * width, width, 3, 1, 1) for _ in range(4))
+        self.out = nn.Conv2d(width, 4, 3, 1, 1)
         for weights in self.parameters():
             if weights.ndim > 1:  # wide enough that what a skip says is heard at the output
                 nn.init.normal_(weights, std=2 / weights[0].numel() ** 0.5)
@@ -50,8 +52,8 @@ class SmallUNet(nn.Module):
 class SmallModel:
     """A base model with sigmas of a variance exploding schedule, predicting eps or v."""
 
-    def __init__(self, predicts: str = "eps") -> None:
-        self.net = SmallUNet()
+    def __init__(self, predicts: str = "eps", width: int = 8) -> None:
+        self.net = SmallUNet(width)
         self.predicts = predicts
         self.device = torch.device("cpu")
         self.dtype = torch.float32
