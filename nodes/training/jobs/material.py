@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,20 @@ def checkpoint_path(job: Job) -> Path:
 
 def load_models(job: Job, path: Path) -> Models:
     """Model, text encoder and VAE of a checkpoint. Raises SCEditError if it lacks one of them."""
+    return Models(*_loaded(job, path, ("U-Net", "text encoder", "VAE")))
+
+
+def load_vae(job: Job, path: Path) -> Any:
+    """The VAE of a checkpoint alone. Raises SCEditError if it has none."""
+    return _loaded(job, path, ("VAE",), output_model=False, output_clip=False)[2]
+
+
+def _loaded(job: Job, path: Path, needed: Sequence[str], **outputs: bool) -> tuple[Any, Any, Any]:
     options = {} if job.model.dtype == "auto" else {"dtype": _DTYPES[job.model.dtype]}
     embeddings = folder_paths.get_folder_paths("embeddings")
     try:
         parts = comfy.sd.load_checkpoint_guess_config(
-            str(path), embedding_directory=embeddings, model_options=options
+            str(path), embedding_directory=embeddings, model_options=options, **outputs
         )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise SCEditError(
@@ -78,12 +87,12 @@ def load_models(job: Job, path: Path) -> Models:
             "whole checkpoint of SD 1.5, SD 2.x or SDXL"
         ) from error
     for what, part in zip(("U-Net", "text encoder", "VAE"), parts, strict=False):
-        if part is None:
+        if part is None and what in needed:
             raise SCEditError(
                 f"the checkpoint '{shown(path.name)}' has no {what}; give a whole checkpoint, as the ones in "
                 "models/checkpoints are"
             )
-    return Models(*parts[:3])
+    return parts[0], parts[1], parts[2]
 
 
 def read_data(job: Job, models: Models, say: Callable[[str], None]) -> TrainingSet:

@@ -35,11 +35,12 @@ def run_job(job: Job, job_file: Path, asked: Asked, say: Say) -> bool:
     Whatever ends it leaves a state, from which the next run of the same job goes on.
     """
     with joined(half=job.training.half_gradients) as ranks:
-        results = Results(job.output)
-        if ranks.rank > 0:
-            return _run(job, results, asked, lambda _: None, ranks)
+        results, is_first = Results(job.output), ranks.rank == 0
         with together(ranks):
-            _put_job(job, job_file, results)
+            if is_first:
+                _put_job(job, job_file, results)
+        if not is_first:
+            return _run(job, results, asked, lambda _: None, ranks)
         said: str | None = "an error ended it; the terminal shows it"
         try:
             is_done = _run(job, results, asked, say, ranks)
@@ -65,7 +66,9 @@ def _run(job: Job, results: Results, asked: Asked, say: Say, ranks: Ranks) -> bo
         data = read_data(job, models, say)
         tuners = _tuners(job, models.model, data, config.seed)
         prompts = _encoded(models, job.run.prompts) if job.run.sample_every else []
-    with differentiable(models.model, config.recompute) as base, asked.listening():
+    # captions of a data set are encoded on the way
+    beside = [models.clip.patcher] if job.data.dataset else []
+    with differentiable(models.model, config.recompute, beside) as base, asked.listening():
         with together(ranks):
             moved = [one.to(base.device, _DTYPES[config.precision]) for one in tuners]
             trainer = Trainer(moved, base, data, config, ranks)

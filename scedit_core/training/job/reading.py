@@ -16,6 +16,7 @@ from ...files.names import new_parts
 from ...spec import EncoderSize
 from ..dataset.buckets import bucket_size
 from ..dataset.folder import READY_HINT
+from ..dataset.shards.drawing import NET_HINTS
 from .keys import keys_of
 from .parts import MOST_CONTROLS, PARTS, Job, blocks_of
 
@@ -135,6 +136,12 @@ def _check_data(job: Job) -> None:
         )
     if kind == "csc" and not data.hints and not data.dataset:
         raise SCEditError('[data] hints is empty, but a control follows one; write hints = ["canny"]')
+    by_nets = [hint for hint in data.hints if hint in NET_HINTS]
+    if by_nets and not data.dataset:
+        raise SCEditError(
+            f"[data] hints names {by_nets[0]}, which a net finds when a data set is prepared; write where it "
+            "is to lie, such as dataset = \"dataset\", and run 'train.py prepare' first"
+        )
     if len(data.hints) > MOST_CONTROLS:
         raise SCEditError(
             f"[data] hints names {len(data.hints)} kinds, at most {MOST_CONTROLS} are trained together; take "

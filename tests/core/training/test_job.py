@@ -154,6 +154,7 @@ BAD = {
     "nothing to learn from": (changed('folder = "pictures"'), ["[data] names nothing to learn from"]),
     "hints for a style": (changed('"csc"', '"sc"'), ["hints are canny", "a style (kind sc) has none"]),
     "a control without hints": (changed('["canny"]', "[]"), ["hints is empty", 'hints = ["canny"]']),
+    "a net's hints without a data set": (changed('"canny"', '"hed"'), ["hed, which a net finds"]),
     "five controls": (changed('["canny"]', str(["canny"] * 5)), ["names 5 kinds, at most 4"]),
     "one folder for two hints": (changed('["canny"]', str(["from folder"] * 2)), ["'from folder' twice"]),
     "too many samples": (in_run("samples = 65"), ["[run] samples must lie between 1 and 64"]),
