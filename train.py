@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -57,6 +58,13 @@ def run(job: Any, options: argparse.Namespace) -> int:
     asked = part("nodes.training.jobs.asked").Asked(job.output / "stop")
     jobs.run_job(job, options.job, asked, say)
     return 0 if asked.signal is None else 128 + asked.signal
+
+
+def prepare(job: Any, _options: argparse.Namespace) -> int:
+    """Make the data set, in one process."""
+    if os.environ.get("RANK", "0") == "0":
+        part("nodes.training.jobs.preparing").prepare_job(job, say)
+    return 0
 
 
 def export(job: Any, options: argparse.Namespace) -> int:
@@ -127,7 +135,7 @@ def main(arguments: list[str] | None = None, ready: Callable[[], None] = lambda:
         return _fail("interrupted", 128 + signal.SIGINT)
 
 
-COMMANDS = {"run": run, "export": export}
+COMMANDS = {"run": run, "prepare": prepare, "export": export}
 
 
 def _fail(sentence: str, status: int = 1) -> int:

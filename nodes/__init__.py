@@ -20,6 +20,7 @@ from .schedules.node import SCEditSchedule
 from .training.export_job import SCEditExportTrainingJob
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
+from .training.prepare import SCEditPrepareDataset
 from .training.watch_job import SCEditWatchTrainingJob
 
 NODES: list[type[io.ComfyNode]] = [
@@ -44,6 +45,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditOutpaint,
     SCEditPreprocess,
     SCEditTrainingFolder,
+    SCEditPrepareDataset,
     SCEditTrainSCTuner,
     SCEditTrainCSCTuner,
     SCEditSaveTuner,

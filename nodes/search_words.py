@@ -51,6 +51,10 @@ WORDS: Mapping[str, str] = {
         "openpose, segmentation, 预处理器, 线稿, 深度图, 姿态, 線画, ポーズ"
     ),
     "SCEditTrainingFolder": "dataset, load folder, captions, bucket, 训练集, 数据集, 学習",
+    "SCEditPrepareDataset": (
+        "dataset, webdataset, tar shards, cache latents, csv, jsonl, buckets, large training set, 数据集, "
+        "训练集, 预处理, データセット, 데이터셋"
+    ),
     "SCEditTrainSCTuner": "train lora, fine-tune, few-shot, 训练, 微调, 风格训练, 学習, 학습",
     "SCEditTrainCSCTuner": "train controlnet, control training, 训练控制, 控制器训练, 学習, 학습",
     "SCEditExportTrainingJob": (

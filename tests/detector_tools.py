@@ -119,7 +119,7 @@ class GlassSegmentation(nn.Module):
 
     def forward(self, photo: Tensor) -> SimpleNamespace:
         """Logits of 150 classes."""
-        logits = torch.full((1, 150, *photo.shape[-2:]), -9.0)
+        logits = torch.full((len(photo), 150, *photo.shape[-2:]), -9.0)
         logits[:, 100] = photo.mean(dim=1)
         logits[:, 7] = -logits[:, 100]
         return SimpleNamespace(logits=logits)

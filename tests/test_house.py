@@ -28,6 +28,8 @@ SHARED = {
     "files.folders",
     "files.hosted",
     "files.presets",
+    "hints.kinds",
+    "hints.nets",
     "patching.captions",
     "patching.conditions",
     "patching.patch",

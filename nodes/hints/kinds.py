@@ -16,10 +16,15 @@ from ...scedit_core.annotators.drawn.canny import canny
 from ...scedit_core.annotators.drawn.color import color
 from ...scedit_core.annotators.drawn.masked_image import masked_image
 from ...scedit_core.annotators.drawn.sketch import AUTO, LINES, sketch
-from ...scedit_core.annotators.nets.depth import DEPTH_LOOK, build_depth, depth
-from ...scedit_core.annotators.nets.hed import HED_LOOK, build_hed, hed
+from ...scedit_core.annotators.nets.depth import DEPTH_LOOK, build_depth, depth, depth_all
+from ...scedit_core.annotators.nets.hed import HED_LOOK, build_hed, hed, hed_all
 from ...scedit_core.annotators.nets.pose import HANDS_LOOK, POSE_LOOK, build_pose, pose
-from ...scedit_core.annotators.nets.segmentation import SEGMENTATION_LOOK, build_segmentation, segmentation
+from ...scedit_core.annotators.nets.segmentation import (
+    SEGMENTATION_LOOK,
+    build_segmentation,
+    segmentation,
+    segmentation_all,
+)
 from ...scedit_core.annotators.nets.weights import (
     BODY_WEIGHTS,
     DEPTH_WEIGHTS,
@@ -133,9 +138,12 @@ def _draw_sketch(image: Tensor, settings: Settings) -> Tensor:
     return annotate(drawing, lambda page: sketch(page, threshold, lines, thin=thin))
 
 
-HED = Net((HED_WEIGHTS,), build_hed, HED_LOOK, hed)
-DEPTH = Net((DEPTH_WEIGHTS,), build_depth, DEPTH_LOOK, depth)
-SEGMENTATION = Net((SEGMENTATION_WEIGHTS,), build_segmentation, SEGMENTATION_LOOK, segmentation)
+HED = Net((HED_WEIGHTS,), build_hed, HED_LOOK, hed, hed_all)
+DEPTH = Net((DEPTH_WEIGHTS,), build_depth, DEPTH_LOOK, depth, depth_all)
+SEGMENTATION = Net(
+    (SEGMENTATION_WEIGHTS,), build_segmentation, SEGMENTATION_LOOK, segmentation, segmentation_all
+)
+BODIES = Net((BODY_WEIGHTS, None, None), build_pose, POSE_LOOK, pose)
 
 
 def _draw_hed(image: Tensor, settings: Settings) -> Tensor:
@@ -187,3 +195,5 @@ _ROWS = (
 )
 # fmt: on
 KINDS: Mapping[str, HintKind] = {row.name: row for row in _ROWS}
+# as published controls learned them: the settings that the nodes have by default
+NETS: Mapping[str, Net] = {"hed": HED, "depth": DEPTH, "pose": BODIES, "segmentation": SEGMENTATION}

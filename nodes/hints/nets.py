@@ -35,13 +35,15 @@ _held: dict[tuple[Any, ...], ModelPatcher] = {}
 class Net:
     """A net: the files that it comes from, how it is built from them, and how it looks at photos.
 
-    `draw(photo, net, resolution=..., **more)` makes a hint of a photo, both RGB uint8 (H, W, 3).
+    `draw(photo, net, resolution=..., **more)` makes a hint of a photo, both RGB uint8 (H, W, 3); `draw_all`,
+    where there is one, hints of photos (N, H, W, 3) that the net sees together.
     """
 
     files: tuple[WeightFile | None, ...]
     build: Callable[..., torch.nn.Module]
     look: Look
     draw: Callable[..., np.ndarray]
+    draw_all: Callable[..., np.ndarray] | None = None
 
 
 def detect(net: Net, image: Tensor, settings: Settings, **more: Any) -> Tensor:
@@ -58,6 +60,32 @@ def detect(net: Net, image: Tensor, settings: Settings, **more: Any) -> Tensor:
     loaded = _loaded(net, paths, 0 if net.look.on_host else memory)
     _check_room(memory, comfy.model_management.get_free_memory(place))
     return annotate(photos, lambda photo: net.draw(photo, loaded, resolution=resolution, **more))
+
+
+def drawer(net: Net, resolution: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of photos to their hints, both RGB uint8 (N, H, W, 3), at which the net looks together.
+
+    Raises SCEditError if its weights are not on this computer; nothing is fetched.
+    """
+    try:
+        paths = _paths(net.files, False)
+    except SCEditError as error:
+        raise SCEditError(f"{error}; 'download' is on the node that draws this hint alone") from error
+
+    def draw(photos: np.ndarray) -> np.ndarray:
+        height, width = photos.shape[1:3]
+        memory = net.look.memory(height, width, resolution)
+        place = torch.device("cpu") if net.look.on_host else comfy.model_management.get_torch_device()
+        loaded = _loaded(net, paths, 0 if net.look.on_host else memory * len(photos))
+        free = comfy.model_management.get_free_memory(place)
+        _check_room(memory, free)
+        if net.draw_all is None:
+            return np.stack([net.draw(photo, loaded, resolution=resolution) for photo in photos])
+        at_once = max(1, int(free // memory))
+        parts = [photos[first : first + at_once] for first in range(0, len(photos), at_once)]
+        return np.concatenate([net.draw_all(part, loaded, resolution=resolution) for part in parts])
+
+    return draw
 
 
 def _free_at_most(place: torch.device) -> int:

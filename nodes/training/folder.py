@@ -10,7 +10,6 @@ import comfy.utils
 from comfy_api.latest import io
 
 from ...scedit_core import SCEditError
-from ...scedit_core.training.dataset.buckets import STEP
 from ...scedit_core.training.dataset.folder import (
     ANNOTATORS,
     NO_HINT,
@@ -23,9 +22,10 @@ from ...scedit_core.training.dataset.folder import (
     scan,
 )
 from ..telling import say, told
-from ..widgets import ADVANCED, OPTIONAL, about, choice, seed, switch, text, whole
+from ..widgets import about, choice
 from .encode import encode_pictures, encode_texts, with_sizes
 from .folder_list import folder_fingerprint, folder_names, folder_path
+from .picture_inputs import hint_inputs, picture_inputs
 
 
 def _progress(total: int) -> Callable[[], None]:
@@ -59,60 +59,6 @@ def _data_inputs() -> list[io.Input]:
     ]
 
 
-def _picture_inputs() -> list[io.Input]:
-    """How pictures and captions are used."""
-    return [
-        whole(
-            "resolution",
-            512,
-            (STEP, 4096),
-            "Size to train at, in pixels, as the side of a square: 512 for SD 1.5, 768 for SD 2.1, 1024 for "
-            "SDXL.",
-            step=STEP,
-        ),
-        switch(
-            "buckets",
-            True,
-            "Wide and tall pictures stay so, at sizes of about the same area, in steps of 64. Off: the "
-            "centre square of each.",
-        ),
-        text(
-            "trigger",
-            "",
-            "Put in front of each caption, such as <sce>; written in a prompt, it calls the style up.",
-        ),
-        text(
-            "caption_when_missing",
-            "",
-            "Caption of pictures without a .txt file. Empty: an error names these pictures.",
-            multiline=True,
-            **OPTIONAL,
-        ),
-    ]
-
-
-def _hint_inputs() -> list[io.Input]:
-    """Which hints are read, or how they are drawn."""
-    return [
-        text(
-            "hint_folder",
-            "hints",
-            "For 'from folder': name of the folder, inside the other one, that holds a hint per picture, of "
-            "the same name.",
-            **OPTIONAL,
-        ),
-        whole(
-            "hint_variants",
-            1,
-            (1, 64),
-            "Hints drawn per picture, each with other random settings or another mask. They take memory in "
-            "proportion.",
-            **ADVANCED,
-        ),
-        seed("Draws the random settings and masks of the hints.", **ADVANCED),
-    ]
-
-
 def _outputs() -> list[io.Output]:
     each = {"is_output_list": True}
     return [
@@ -137,7 +83,7 @@ class SCEditTrainingFolder(io.ComfyNode):
             **about(cls, "Training Folder", "training"),
             is_experimental=True,
             is_output_node=True,  # so that it runs without a training behind it
-            inputs=[*_data_inputs(), *_picture_inputs(), *_hint_inputs()],
+            inputs=[*_data_inputs(), *picture_inputs(), *hint_inputs()],
             outputs=_outputs(),
         )
 

@@ -1,4 +1,4 @@
-"""Folders of training pictures: their names for a list, and what changes when their files do.
+"""Folders and lists of training pictures: their names for a widget, and what changes when their files do.
 
 A folder is read again only when its own time changed. ComfyUI asks for lists of names many times, and an
 input folder may hold a hundred thousand pictures.
@@ -10,7 +10,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import folder_paths
@@ -19,6 +19,7 @@ from ...scedit_core import SCEditError
 from ...scedit_core.errors import shown, some
 from ...scedit_core.training.dataset.folder import below, natural_order
 from ...scedit_core.training.dataset.pictures import PICTURE_SUFFIXES, is_picture
+from ...scedit_core.training.dataset.shards.list_sources import LISTS
 
 FOLDER_KEY = "scedit_datasets"  # in extra_model_paths.yaml
 NONE_YET = "no folders yet: make one in ComfyUI's input folder and press R"
@@ -32,6 +33,8 @@ class _Listing(NamedTuple):
     time: int
     has_pictures: bool
     folders: tuple[str, ...]
+    has_tars: bool = False
+    lists: tuple[str, ...] = ()
 
 
 _listings: dict[str, _Listing] = {}  # by path
@@ -46,6 +49,31 @@ def folder_names() -> list[str]:
         if listing.has_pictures
     }
     return sorted(found - {"."}, key=natural_order) or [NONE_YET]
+
+
+def source_names() -> list[str]:
+    """All that a data set can be made of, below all roots, with forward slashes; NONE_YET alone if nothing.
+
+    Folders with pictures or .tar shards in them or further down, and .csv and .jsonl lists.
+    """
+    found: set[str] = set()
+    for root in _roots():
+        for place, listing in _walk(str(root)):
+            name = PurePosixPath(os.path.relpath(place, root).replace(os.sep, "/"))
+            found |= {str(name / file) for file in listing.lists}
+            if listing.has_pictures or listing.has_tars:
+                found |= {str(name), *map(str, name.parents)}
+    return sorted(found - {"."}, key=natural_order) or [NONE_YET]
+
+
+def source_path(name: str) -> Path:
+    """A folder or list by its listed name. Raises SCEditError naming the places searched."""
+    is_list = isinstance(name, str) and name.lower().endswith(LISTS)
+    for root in _roots() if is_list else ():
+        path = below(root, name)
+        if os.path.isfile(path):
+            return path
+    return folder_path(name)
 
 
 def folder_path(name: str) -> Path:
@@ -106,19 +134,22 @@ def _listing(place: str) -> _Listing:
     return listing
 
 
-def _read(place: str) -> tuple[bool, tuple[str, ...]]:
-    """Whether a folder holds pictures, and its folders; links may lead round in circles and are left out."""
-    has_pictures, folders = False, []
+def _read(place: str) -> tuple[bool, tuple[str, ...], bool, tuple[str, ...]]:
+    """What a folder holds, as _Listing has it; links may lead round in circles and are left out."""
+    has_pictures, folders, has_tars, lists = False, [], False, []
     try:
         with os.scandir(place) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.name)
-                elif not has_pictures:
-                    has_pictures = is_picture(Path(entry.name))
+                    continue
+                has_pictures = has_pictures or is_picture(Path(entry.name))
+                has_tars = has_tars or entry.name.lower().endswith(".tar")
+                if entry.name.lower().endswith(LISTS):
+                    lists.append(entry.name)
     except OSError:
-        return False, ()
-    return has_pictures, tuple(folders)
+        return False, (), False, ()
+    return has_pictures, tuple(folders), has_tars, tuple(lists)
 
 
 def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:

@@ -1,7 +1,7 @@
 // Colours of the pack's own sockets, nodes as wide as their titles, and a fold for advanced inputs on the canvas.
 import { app } from "../../../scripts/app.js";
 
-const COLORS = { SCEDIT_TUNER: "#e0a458", SCEDIT_CONTROL: "#4fb6a8", SCEDIT_CONDITION: "#b48ae0" };
+const COLORS = { SCEDIT_TUNER: "#e0a458", SCEDIT_CONTROL: "#4fb6a8", SCEDIT_CONDITION: "#b48ae0", SCEDIT_DATASET: "#7fa8d8" };
 const FOLD = "scedit_fold"; // name of the button
 const OPENED = "scedit_advanced"; // property of a node whose advanced inputs are shown
 const WORDS = {

@@ -31,6 +31,7 @@ from ....scedit_core.training.job.parts import DataPart, Job
 from ..encode import encode_pictures, encode_texts, with_sizes
 from ..examples import to_training_set
 from ..stored import stored_training_set
+from ..vaes import vae_fingerprint
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -116,7 +117,7 @@ def read_dataset(job: Job, models: Models, say: Callable[[str], None]) -> Traini
             f"job says {', '.join(wanted)}; prepare it again under another name, or change [data] hints"
         )
     made = {"resolution": job.data.resolution} if job.data.folder else {}
-    check_dataset(stored, made)
+    check_dataset(stored, {**made, "vae": vae_fingerprint(models.vae)})
     say(f"{len(stored):,} pictures in {place}")
     is_control = job.tuner.kind == "csc"
     return stored_training_set(models.model, stored, models.clip, has_hints=is_control, buckets=True)

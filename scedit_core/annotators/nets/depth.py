@@ -12,7 +12,7 @@ from torch import nn
 from ...hint import scaled
 from .libraries import load_library
 from .loading import fill_net
-from .sizing import Look, to_net, to_pixels
+from .sizing import Look, all_to_pixels, to_net
 
 DEPTH_LOOK = Look(multiple=64, seen_bytes=2050, photo_bytes=20, most=1024)
 
@@ -28,10 +28,16 @@ def depth(photo: np.ndarray, net: Any, *, resolution: int = 0) -> np.ndarray:
 
     The net looks at the photo with `resolution` as its short side; 0 is its own, at most 1024.
     """
-    height, width = photo.shape[:2]
+    return depth_all(photo[None], net, resolution=resolution)[0]
+
+
+def depth_all(photos: np.ndarray, net: Any, *, resolution: int = 0) -> np.ndarray:
+    """What `depth` makes of photos of one size, uint8 `(N, H, W, 3)`, which the net sees together."""
+    height, width = photos.shape[1:3]
     size = DEPTH_LOOK.size(height, width, resolution)
-    near = net(to_net(photo, size, next(net.parameters()).device) / 127.5 - 1)[None]  # (1, 1, h, w)
+    near = net(to_net(photos, size, next(net.parameters()).device) / 127.5 - 1)[:, None]  # (N, 1, h, w)
     net.pretrained.activations.clear()  # the library keeps what its hooks saw until the next photo
-    near = near - near.min()
-    near = near / near.max().clamp(min=torch.finfo(near.dtype).tiny)  # a flat photo is all far, not NaN
-    return to_pixels(scaled(near, (height, width)) * 255)
+    near = near - near.amin((1, 2, 3), keepdim=True)
+    most = near.amax((1, 2, 3), keepdim=True)
+    near = near / most.clamp(min=torch.finfo(near.dtype).tiny)  # a flat photo is all far, not NaN
+    return all_to_pixels(scaled(near, (height, width)) * 255)

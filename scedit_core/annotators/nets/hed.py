@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from einops import rearrange
-from torch import nn
+from torch import Tensor, nn
 
 from ...hint import scaled
 from ..opencv import load_opencv
 from .libraries import load_library
 from .loading import fill_net
-from .sizing import Look, to_net, to_pixels
+from .sizing import Look, all_to_pixels, to_net
 
 HED_LOOK = Look(multiple=16, seen_bytes=850, photo_bytes=20)  # four halvings
 
@@ -31,12 +31,27 @@ def hed(
 
     The net looks at the photo with `resolution` as its short side, 0 for its own.
     """
-    cv2, (height, width) = load_opencv(), photo.shape[:2]
+    return hed_all(photo[None], net, resolution=resolution, white_on_black=white_on_black)[0]
+
+
+def hed_all(
+    photos: np.ndarray, net: nn.Module, *, resolution: int = 0, white_on_black: bool = False
+) -> np.ndarray:
+    """What `hed` makes of photos of one size, uint8 `(N, H, W, 3)`, which the net sees together."""
+    height, width = photos.shape[1:3]
     size = HED_LOOK.size(height, width, resolution)
-    sides = net(to_net(photo, size, next(net.parameters()).device))
-    maps = [side[0, 0].float().cpu().numpy() for side in sides]
-    maps = [cv2.resize(side, size[::-1], interpolation=cv2.INTER_LINEAR) for side in maps]
-    mean = torch.from_numpy(np.mean(np.stack(maps, axis=2), axis=2)).double()
-    bright = rearrange(mean.sigmoid() * 255, "h w -> 1 1 h w")
-    edges = to_pixels(scaled(bright, (height, width)))
+    sides = net(to_net(photos, size, next(net.parameters()).device))
+    means = torch.from_numpy(
+        np.stack([_mean([side[n, 0] for side in sides], size) for n in range(len(photos))])
+    )
+    bright = rearrange(means.double().sigmoid() * 255, "n h w -> n 1 h w")
+    edges = all_to_pixels(scaled(bright, (height, width)))
     return edges if white_on_black else 255 - edges
+
+
+def _mean(sides: list[Tensor], size: tuple[int, int]) -> np.ndarray:
+    """The mean of the net's maps of one photo, each brought to `size`."""
+    cv2 = load_opencv()
+    maps = [side.float().cpu().numpy() for side in sides]
+    maps = [cv2.resize(side, size[::-1], interpolation=cv2.INTER_LINEAR) for side in maps]
+    return np.mean(np.stack(maps, axis=2), axis=2)

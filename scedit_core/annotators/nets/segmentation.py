@@ -53,12 +53,17 @@ def segmentation(photo: np.ndarray, net: Any, *, resolution: int = 512) -> np.nd
 
     The net looks at the photo with `resolution` as its short side, 0 for its own; it learned at 512.
     """
-    height, width = photo.shape[:2]
+    return segmentation_all(photo[None], net, resolution=resolution)[0]
+
+
+def segmentation_all(photos: np.ndarray, net: Any, *, resolution: int = 512) -> np.ndarray:
+    """What `segmentation` makes of photos of one size, uint8 `(N, H, W, 3)`, which the net sees together."""
+    height, width = photos.shape[1:3]
     size = SEGMENTATION_LOOK.size(height, width, resolution)
-    pixels = to_net(photo, size, next(net.parameters()).device)
+    pixels = to_net(photos, size, next(net.parameters()).device)
     mean, std = (rearrange(pixels.new_tensor(values), "c -> 1 c 1 1") for values in (_MEAN, _STD))
-    logits = net((pixels - mean) / std).logits  # (1, 150, h, w)
-    return PALETTE[_likeliest(logits, (height, width)).cpu().numpy()]
+    logits = net((pixels - mean) / std).logits  # (N, 150, h, w)
+    return np.stack([PALETTE[_likeliest(one[None], (height, width)).cpu().numpy()] for one in logits])
 
 
 def _likeliest(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -53,12 +53,19 @@ class Look:
 
 
 def to_net(photo: np.ndarray, size: tuple[int, int], device: torch.device) -> Tensor:
-    """A photo, uint8 `(H, W, 3)`, as `(1, 3, *size)` with values 0 to 255."""
+    """A photo, uint8 `(H, W, 3)`, as `(1, 3, *size)` with values 0 to 255; of `(N, H, W, 3)`, N of them."""
     pixels = torch.from_numpy(np.ascontiguousarray(photo)).to(device)
-    return scaled(rearrange(pixels, "h w c -> 1 c h w").float(), size)
+    photos = pixels if pixels.ndim == 4 else pixels[None]
+    # in the usual order of memory: nets round otherwise where channels lie together
+    return scaled(rearrange(photos, "n h w c -> n c h w").float().contiguous(), size)
 
 
 def to_pixels(image: Tensor) -> np.ndarray:
     """`(1, C, H, W)` of values 0 to 255 as uint8 RGB `(H, W, 3)`, rounded down as in controlnet-aux."""
-    pixels = rearrange(image.clamp(0, 255).to(torch.uint8), "1 c h w -> h w c").cpu().numpy()
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    return all_to_pixels(image)[0]
+
+
+def all_to_pixels(images: Tensor) -> np.ndarray:
+    """`(N, C, H, W)` of values 0 to 255 as uint8 RGB `(N, H, W, 3)`, rounded down as in controlnet-aux."""
+    pixels = rearrange(images.clamp(0, 255).to(torch.uint8), "n c h w -> n h w c").cpu().numpy()
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:3], 3)))

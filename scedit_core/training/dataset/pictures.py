@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -39,19 +39,6 @@ _BAD_EXIF = (AttributeError, LookupError, SyntaxError, TypeError, ValueError, Ar
 _UNREADABLE = (*_BAD_EXIF, OSError, EOFError, zlib.error, Image.DecompressionBombError)
 
 
-class File(Protocol):
-    """What a picture or a text is read from: a file on disk, or a part of another one."""
-
-    @property
-    def name(self) -> str:
-        """Its name, without folders."""
-        ...
-
-    def open(self, mode: str, /) -> BinaryIO:
-        """Its content, from the start."""
-        ...
-
-
 @dataclass(frozen=True)
 class FilePart:
     """A file that lies whole in another one, such as a tar, at this place."""
@@ -70,6 +57,9 @@ class FilePart:
         with self.archive.open("rb") as opened:
             opened.seek(self.offset)
             return opened.read(self.size)
+
+
+File = Path | FilePart  # what a picture or a text is read from
 
 
 def is_picture(file: Path) -> bool:
@@ -150,7 +140,8 @@ def _read(path: File, choose: Callable[[int, int], Crop]) -> tuple[Image.Image, 
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    return image.size[::-1] if _orientation(image) in _TURNED else image.size
+    width, height = image.size
+    return (height, width) if _orientation(image) in _TURNED else (width, height)
 
 
 def _check_mode(image: Image.Image) -> None:

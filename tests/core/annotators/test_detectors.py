@@ -13,9 +13,9 @@ from support import REPOSITORY
 
 from scedit_core import SCEditError
 from scedit_core.annotators.nets import weights as w
-from scedit_core.annotators.nets.depth import build_depth, depth
-from scedit_core.annotators.nets.hed import build_hed, hed
-from scedit_core.annotators.nets.segmentation import build_segmentation, segmentation
+from scedit_core.annotators.nets.depth import build_depth, depth, depth_all
+from scedit_core.annotators.nets.hed import build_hed, hed, hed_all
+from scedit_core.annotators.nets.segmentation import build_segmentation, segmentation, segmentation_all
 from scedit_core.annotators.nets.sizing import Look
 
 
@@ -135,6 +135,21 @@ def test_photos_of_every_size_have_maps_of_their_size(glass, size):
 
 def test_tiny_photos_pass_through_the_real_nets(dense):
     assert dense(scene(8, 8), resolution=0).shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("one", "together", "net"),
+    [
+        (hed, hed_all, GlassHED),
+        (depth, depth_all, GlassDepth),
+        (segmentation, segmentation_all, GlassSegmentation),
+    ],
+)
+def test_photos_that_a_net_sees_together_give_what_each_gives_alone(one, together, net):
+    photos = np.stack([scene(64, 97), scene(80, 97)[16:], np.zeros((64, 97, 3), np.uint8)])
+    net = net().requires_grad_(False)
+    alone = [one(photo, net, resolution=32) for photo in photos]
+    assert np.array_equal(together(photos, net, resolution=32), np.stack(alone))
 
 
 def test_flat_photos_are_no_error():

@@ -27,6 +27,8 @@ READ = [
     ("SCEditConvertTuner", "tuner_name"),
     ("SCEditTrainingFolder", "folder"),
     ("SCEditTrainingFolder", "hint_folder"),
+    ("SCEditPrepareDataset", "folder"),
+    ("SCEditPrepareDataset", "hint_folder"),
     ("SCEditWatchTrainingJob", "job"),
 ]
 WRITTEN = [
@@ -34,6 +36,7 @@ WRITTEN = [
     ("SCEditConvertTuner", "name"),
     ("SCEditTrainSCTuner", "name"),
     ("SCEditTrainCSCTuner", "name"),
+    ("SCEditPrepareDataset", "name"),
     ("SCEditExportTrainingJob", "name"),
 ]
 # what is text is looked at as a name, and what is not is refused before
@@ -73,9 +76,10 @@ def test_names_of_tuners_lead_nowhere_else(pack, nodes, node, name):
     assert said is True if name is None else "no tuner '" in said
 
 
+@pytest.mark.parametrize("node", ["SCEditTrainingFolder", "SCEditPrepareDataset"])
 @pytest.mark.parametrize("name", ELSEWHERE.values(), ids=ELSEWHERE.keys())
-def test_names_of_training_folders_lead_nowhere_else(pack, nodes, name):
-    node = nodes["SCEditTrainingFolder"]
+def test_names_of_training_folders_lead_nowhere_else(pack, nodes, name, node):
+    node = nodes[node]
     refusal(pack, lambda: run(node, folder=name, vae=None, clip=None))
     refusal(pack, lambda: node.fingerprint_inputs(folder=name))
     said = node.validate_inputs(folder=name)
@@ -124,8 +128,9 @@ def test_names_for_what_is_saved_lead_nowhere_else_and_leave_nothing(
 @pytest.mark.parametrize("name", NEW.values(), ids=NEW.keys())
 def test_names_of_training_states_lead_nowhere_else(pack, places, name):
     before = written(places)
-    assert "no name for a file here" in refusal(pack, lambda: pack.nodes.training.run.state_path(name))
-    assert "no name for a file here" in refusal(pack, lambda: pack.nodes.training.job_folders.new_job(name))
+    training = pack.nodes.training
+    for path in (training.run.state_path, training.preparing.dataset_path, training.job_folders.new_job):
+        assert "no name for a file here" in refusal(pack, lambda path=path: path(name))
     assert written(places) == before
 
 

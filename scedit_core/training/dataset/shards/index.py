@@ -83,7 +83,7 @@ def _stored(file: Path, shard: Shard) -> np.ndarray | None:
 
 def _found(file: Path, shard: Shard) -> np.ndarray:
     """The entries of a shard as its own members tell them, read once."""
-    packed = memoryview(np.memmap(file, np.uint8, mode="r")) if shard.bytes else memoryview(b"")
+    packed = np.memmap(file, np.uint8, mode="r").data if shard.bytes else memoryview(b"")
     try:
         entries = [_entry(packed, start, end) for start, end in _parts(packed)]
     except ValueError as error:

@@ -76,7 +76,7 @@ def _csv(name: str, lines: TextIO) -> Iterator[tuple[int, Mapping[str, object]]]
     try:
         for row in reader:
             if row:
-                yield reader.line_num + 1, dict(zip(columns, row, strict=False))
+                yield reader.line_num + 1, {columns[n]: cell for n, cell in enumerate(row[: len(columns)])}
     except csv.Error as error:
         raise SCEditError(
             f"line {reader.line_num + 1} of '{shown(name)}' is no row of a table ({error}); mend it"

@@ -92,6 +92,14 @@ def is_set(folder: Path) -> bool:
     return (folder / NAME).is_file()
 
 
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds a data set all of whose shards are there, by their sizes."""
+    try:
+        return all((folder / s.name).stat().st_size == s.bytes for s in read_manifest(folder).shards)
+    except (OSError, SCEditError):
+        return False
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Put `dataset.json` in place of the one before. Raises SCEditError if that fails."""
     told = {"version": VERSION, **asdict(manifest.head), "shards": [asdict(s) for s in manifest.shards]}

@@ -10,6 +10,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -161,7 +162,7 @@ def unpack(packed: memoryview, kinds: int) -> StoredExample:
     return StoredExample(torch.from_numpy(latent), caption, hints, sizes)
 
 
-def about_of(found: Mapping[str, memoryview]) -> Mapping[str, object]:
+def about_of(found: Mapping[str, memoryview]) -> Mapping[str, Any]:
     """What `KEY.json` says. Raises ValueError, TypeError or KeyError for none."""
     about = json.loads(bytes(found[_ABOUT]))
     if not isinstance(about, dict):

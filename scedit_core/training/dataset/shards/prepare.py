@@ -20,7 +20,7 @@ from .changes import clear_away, drop, entries_of, whole_shards
 from .drawing import NET_HINTS, Drawn, PrepareSettings
 from .manifest import Head, Manifest, is_set, read_manifest
 from .packing import Prepared, to_png
-from .plan import Plan, make_plan
+from .plan import make_plan
 from .report import Report
 from .sources import LeftOut, Sources
 from .writer import DatasetWriter
@@ -79,7 +79,12 @@ def prepare(
     try:
         drop(writer, plan.keep, watch.tick)
         with writer:
-            _add(writer, sources, plan, settings, device, watch, report)
+            wanted = (one for one in sources.walk(LeftOut()) if plan.take(one))
+            drawn = drawn_ahead(wanted, settings, left_out, watch.tick)
+            for one, prepared in _encoded(drawn, settings, device, left_out):
+                writer.add(prepared)
+                report.add(one)
+                watch.done(report.added, plan.total, (one, prepared))
     finally:
         clear_away(target, writer.manifest)
     report.finish(writer.manifest, entries_of(target, writer.manifest))
@@ -111,43 +116,30 @@ def _going_on(target: Path, head: Head) -> Manifest:
     return manifest
 
 
-def _add(
-    writer: DatasetWriter,
-    sources: Sources,
-    plan: Plan,
-    settings: PrepareSettings,
-    device: Device,
-    watch: Watch,
-    report: Report,
-) -> None:
-    """Draw, encode and write everything that the plan says is new."""
-    wanted = (one for one in sources.walk(LeftOut()) if plan.take(one))
-    drawn = drawn_ahead(wanted, settings, report.left_out, watch.tick)
-    for batch in batches(drawn, device.batch):
-        for one, prepared in _encoded(batch, settings, device, report.left_out):
-            writer.add(prepared)
-            report.add(one)
-            watch.done(report.added, plan.total, (one, prepared))
-        watch.tick()
-
-
 def _encoded(
-    batch: list[Drawn], settings: PrepareSettings, device: Device, left_out: LeftOut
+    drawn: Iterator[Drawn], settings: PrepareSettings, device: Device, left_out: LeftOut
 ) -> Iterator[tuple[Drawn, Prepared]]:
-    """What the device makes of pictures of one size."""
-    pictures = np.stack([one.picture for one in batch])
-    found = {kind: device.nets[kind](pictures) for kind in settings.hints if kind in NET_HINTS}
-    latents = device.encode(pictures)
+    """What the device makes of pictures, several of one size at once."""
+    for batch in batches(drawn, device.batch):
+        pictures = np.stack([one.picture for one in batch])
+        latents = device.encode(pictures)
+        _check_shape(latents, pictures, device)
+        found = {kind: device.nets[kind](pictures) for kind in settings.hints if kind in NET_HINTS}
+        for number, one in enumerate(batch):
+            if not np.abs(latents[number]).max() <= _MOST_NUMBER:
+                left_out.add(f"'{shown(one.source.name)}' (its latent holds NaN or more than float16 can)")
+                continue
+            drawings = {kind: (to_png(hints[number]),) for kind, hints in found.items()}
+            hints = tuple({**one.hints, **drawings}[kind] for kind in settings.hints)
+            name, sizes = one.source.name, one.crop.sizes
+            yield one, Prepared(name, one.stamp, latents[number], one.caption, hints, sizes)
+
+
+def _check_shape(latents: np.ndarray, pictures: np.ndarray, device: Device) -> None:
+    """Refuse latents that are no SD or SDXL model's."""
     height, width = (side // PIXELS_PER_LATENT for side in pictures.shape[1:3])
-    if latents.shape != (len(batch), device.latent_channels, height, width):
+    if latents.shape != (len(pictures), device.latent_channels, height, width):
         raise SCEditError(
-            f"the VAE makes latents of shape {tuple(latents.shape)} of {len(batch)} pictures; expected "
+            f"the VAE makes latents of shape {tuple(latents.shape)} of {len(pictures)} pictures; expected "
             f"{device.latent_channels} channels of {height} x {width}: use the VAE of an SD or SDXL model"
         )
-    for number, one in enumerate(batch):
-        if not np.abs(latents[number]).max() <= _MOST_NUMBER:
-            left_out.add(f"'{shown(one.source.name)}' (its latent holds NaN or more than float16 can)")
-            continue
-        drawings = {kind: (to_png(hints[number]),) for kind, hints in found.items()}
-        hints = tuple({**one.hints, **drawings}[kind] for kind in settings.hints)
-        yield one, Prepared(one.source.name, one.stamp, latents[number], one.caption, hints, one.crop.sizes)

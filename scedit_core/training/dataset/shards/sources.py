@@ -138,7 +138,11 @@ def _listing(folder: Path) -> tuple[list[Path], list[Path]]:
         raise SCEditError(
             f"folder '{shown(folder.name)}' cannot be read ({error.strerror or error}); check its permissions"
         ) from error
-    return tuple([folder / name for name in sorted(names, key=_order)] for names in (files, folders))
+    return _sorted(folder, files), _sorted(folder, folders)
+
+
+def _sorted(folder: Path, names: list[str]) -> list[Path]:
+    return [folder / name for name in sorted(names, key=_order)]
 
 
 def _order(name: str) -> tuple[object, ...]:
