@@ -8,38 +8,13 @@ import subprocess
 import sys
 import time
 
-import comfy.cli_args
 import pytest
 import torch
 from job_tools import COMFYUI, SANDBOX, TRAIN, train, write_job
-from support import REPOSITORY, load_module
+from support import REPOSITORY
 
 from scedit_core import load_checkpoint
 from scedit_core.training.job.results import Results
-
-
-@pytest.fixture(scope="module")
-def command(pack):
-    """train.py in this process, beside the ComfyUI that the tests have loaded."""
-    before = signal.getsignal(signal.SIGTERM), sys.path[:], dict(vars(comfy.cli_args.args))
-    yield load_module("scedit_train_job", TRAIN)
-    signal.signal(signal.SIGTERM, before[0])
-    sys.path[:] = before[1]
-    vars(comfy.cli_args.args).update(before[2])
-
-
-@pytest.fixture
-def run(command, capsys, monkeypatch):
-    """Runs train.py; its status and what it said."""
-    monkeypatch.setenv("COMFYUI_PATH", COMFYUI)
-    main = load_module("scedit_train", REPOSITORY / "train.py").main
-
-    def call(*arguments):
-        status = main([*map(str, arguments)], ready=command.register)
-        told = capsys.readouterr()
-        return status, told.out + told.err
-
-    return call
 
 
 def _no_text(folder):
@@ -88,11 +63,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("changes", "harm", "words"), REFUSED.values(), ids=REFUSED.keys())
-def test_a_job_that_cannot_be_done_says_why(run, tmp_path, changes, harm, words):
+def test_a_job_that_cannot_be_done_says_why(train_py, tmp_path, changes, harm, words):
     path = write_job(tmp_path, **changes)
     if harm is not None:
         harm(tmp_path)
-    status, said = run("run", path)
+    status, said = train_py("run", path)
     assert status == 1
     last = said.splitlines()[-1]
     assert last.startswith("train.py: ")
@@ -101,36 +76,36 @@ def test_a_job_that_cannot_be_done_says_why(run, tmp_path, changes, harm, words)
     assert told is None if harm is _blocked else (told.state, f"train.py: {told.said}") == ("failed", last)
 
 
-def test_what_is_missing_before_anything_is_loaded_is_said(run, tmp_path, monkeypatch):
+def test_what_is_missing_before_anything_is_loaded_is_said(train_py, tmp_path, monkeypatch):
     path = write_job(tmp_path)
-    status, said = run("run", path, "--comfyui", tmp_path)
+    status, said = train_py("run", path, "--comfyui", tmp_path)
     assert (status, "is no ComfyUI folder" in said) == (1, True)
     monkeypatch.delenv("COMFYUI_PATH")
-    status, said = run("run", path)
+    status, said = train_py("run", path)
     assert (status, "ComfyUI was not found" in said) == (1, True)
-    assert "there is no job file" in run("run", tmp_path / "other.toml")[1]
+    assert "there is no job file" in train_py("run", tmp_path / "other.toml")[1]
     monkeypatch.setenv("COMFYUI_PATH", COMFYUI)
-    status, said = run("export", path)
+    status, said = train_py("export", path)
     assert (status, "there is no tuner of 'edges' in " in said) == (1, True)
 
 
-def test_the_right_hash_is_accepted_and_the_file_stop_ends_a_run_that_goes_on_later(run, tmp_path):
+def test_the_right_hash_is_accepted_and_the_file_stop_ends_a_run_that_goes_on_later(train_py, tmp_path):
     digest = hashlib.sha256(SANDBOX.read_bytes()).hexdigest().upper()
     path = write_job(tmp_path, model={"sha256": digest})
     results = Results(tmp_path / "edges")
     results.folder.mkdir()
     results.stop.touch()
-    status, said = run("run", path)
+    status, said = train_py("run", path)
     assert status == 0
     assert "of 4, kept; run again to go on" in said
     assert results.read_status().state == "stopped"
     assert not results.stop.exists()
     assert not results.newest_tuners("edges")
-    status, said = run("run", path)
+    status, said = train_py("run", path)
     assert (status, "goes on from step" in said) == (0, True)
     straight = tmp_path / "straight"
     straight.mkdir()
-    assert run("run", write_job(straight))[0] == 0
+    assert train_py("run", write_job(straight))[0] == 0
     first, second = (
         load_checkpoint(folder / "edges" / "edges.safetensors").state_dict()
         for folder in (tmp_path, straight)
