@@ -105,6 +105,11 @@ def _job(folder: Path, checkpoint: str, data: str, dataset: HostedDataset, widge
             f"no checkpoint '{shown(checkpoint)}' is there any more; press R and choose another"
         )
     stored = dataset.stored
+    if widgets["kind"] == "csc" and not stored.hints:
+        raise SCEditError(
+            f"the data set '{shown(dataset.folder.name)}' holds no hints, which a control learns to follow; "
+            "prepare one with a kind of hint, or set kind to sc"
+        )
     tables: dict[str, dict[str, Any]] = {
         "model": {"checkpoint": checkpoint, "sha256": sha256(Path(path))},
         "data": {"dataset": data, "hints": list(stored.hints), "resolution": stored.resolution},

@@ -42,8 +42,14 @@ def open_comfyui(folder: Path, *, on_cpu: bool) -> None:
     import torch
 
     if torch.cuda.is_available() and not on_cpu:
+        number, cards = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if number >= cards:
+            raise SCEditError(
+                f"process {number} of this computer has no graphics card to itself: there are {cards}; start "
+                f"at most {cards} processes, --nproc-per-node={cards}"
+            )
         # before ComfyUI looks at the current card; all stay visible, as their direct links need it
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(number)
     from comfy.cli_args import args
 
     args.cpu = on_cpu or not _has_card()

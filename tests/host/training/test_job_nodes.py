@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+from dataclasses import replace
 
 import comfy.model_management
 import folder_paths
@@ -30,7 +31,16 @@ def export(nodes, pack, output, tmp_path, monkeypatch):
         "ratio": 2.0, "kernel": 3, "kind": "csc", "checkpoint": SANDBOX.name, "name": "a/edges",
     }  # fmt: skip
     node = nodes["SCEditExportTrainingJob"]
-    return lambda **changes: node.execute(dataset=dataset, **(widgets | changes)).args
+
+    def call(**changes):
+        plain = replace(
+            stored, manifest=replace(stored.manifest, head=replace(stored.manifest.head, hints=()))
+        )
+        sets = {"with hints": dataset, "without hints": replace(dataset, stored=plain)}
+        chosen = sets[changes.pop("dataset", "with hints")]
+        return node.execute(dataset=chosen, **(widgets | changes)).args
+
+    return call
 
 
 def test_an_exported_job_says_what_the_widgets_said(export, output, tmp_path):
@@ -69,6 +79,7 @@ def test_a_packed_job_brings_its_data_set_and_takes_up_changes(export, output, t
     [
         ({"blocks": "all"}, "blocks are numbers"),
         ({"kernel": 2}, "odd"),
+        ({"dataset": "without hints"}, "holds no hints"),
         ({"checkpoint": "gone.safetensors"}, "checkpoint is one of"),
         ({"name": "../out"}, "is no name for a file here"),
     ],

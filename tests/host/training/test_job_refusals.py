@@ -89,6 +89,17 @@ def test_what_is_missing_before_anything_is_loaded_is_said(train_py, tmp_path, m
     assert (status, "there is no tuner of 'edges' in " in said) == (1, True)
 
 
+def test_more_processes_than_cards_are_refused(train_py, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    status, said = train_py("run", write_job(tmp_path))
+    assert (status, "process 2 of this computer has no graphics card to itself: there are 2" in said) == (
+        1,
+        True,
+    )
+
+
 def test_the_right_hash_is_accepted_and_the_file_stop_ends_a_run_that_goes_on_later(train_py, tmp_path):
     digest = hashlib.sha256(SANDBOX.read_bytes()).hexdigest().upper()
     path = write_job(tmp_path, model={"sha256": digest})
