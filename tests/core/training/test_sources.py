@@ -120,7 +120,7 @@ def test_what_is_wrong_with_a_tar_is_said_and_nothing_else_is_read(tmp_path, mon
         "'1.tar/b' (no picture among txt)",
         "'1.tar/c' (60000 bytes, at most 50000 are read)",
         "the last file of '2.tar' (cut off)",
-        "what follows in '3.tar' (bad checksum)",
+        "what follows in '3.tar' (invalid header)",
     ]
 
 
