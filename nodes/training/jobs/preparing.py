@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import fields
 
+import torch
+
 from ....scedit_core import SCEditError
 from ....scedit_core.training.dataset.shards import Prepared
 from ....scedit_core.training.dataset.shards.drawing import Drawn, PrepareSettings
@@ -33,7 +35,8 @@ def prepare_job(job: Job, say: Say) -> None:
     vae = load_vae(job, checkpoint_path(job))
     target = job.path(job.data.dataset)
     say(f"prepares {target}")
-    report = prepare_dataset(vae, job.path(job.data.folder), target, settings, _Lines(say))
+    with torch.inference_mode():  # as nodes run
+        report = prepare_dataset(vae, job.path(job.data.folder), target, settings, _Lines(say))
     say(report.text())
 
 
