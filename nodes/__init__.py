@@ -17,9 +17,11 @@ from .hints.masks import SCEditOutpaint, SCEditRandomMask
 from .hints.nodes import HINT_NODES, SCEditPreprocess
 from .mix import SCEditMixConditions
 from .schedules.node import SCEditSchedule
+from .training.export_job import SCEditExportTrainingJob
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
 from .training.prepare import SCEditPrepareDataset
+from .training.watch_job import SCEditWatchTrainingJob
 
 NODES: list[type[io.ComfyNode]] = [
     SCEditLoadSCTuner,
@@ -47,6 +49,8 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditTrainSCTuner,
     SCEditTrainCSCTuner,
     SCEditSaveTuner,
+    SCEditExportTrainingJob,
+    SCEditWatchTrainingJob,
 ]
 for node in NODES:
     checked(node)

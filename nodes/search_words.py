@@ -57,5 +57,12 @@ WORDS: Mapping[str, str] = {
     ),
     "SCEditTrainSCTuner": "train lora, fine-tune, few-shot, 训练, 微调, 风格训练, 学習, 학습",
     "SCEditTrainCSCTuner": "train controlnet, control training, 训练控制, 控制器训练, 学習, 학습",
+    "SCEditExportTrainingJob": (
+        "train on cluster, multi gpu, torchrun, distributed, accelerate, slurm, 导出训练任务, 多卡训练, "
+        "分布式, 学習, 학습"
+    ),
+    "SCEditWatchTrainingJob": (
+        "training progress, monitor, loss curve, tensorboard, cluster, 训练进度, 监控, 损失曲线, 学習, 학습"
+    ),
     "SCEditSaveTuner": "save lora, export tuner, 保存, 保存微调器",
 }

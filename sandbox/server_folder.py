@@ -19,6 +19,8 @@ PACK_CONTENT = (
     "locales",
     "example_workflows",
     "subgraphs",
+    "example_jobs",
+    "train.py",
     "pyproject.toml",
 )
 SANDBOX_CONTENT = ("__init__.py", "bring.py", "model.py", "photo.jpg", "scene.png", "example_workflows")

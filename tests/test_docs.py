@@ -11,7 +11,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)|<img[^>]*\bsrc=\"([^\"]+)\"")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 OURS = re.compile(
-    r"(?:nodes|scedit_core|tests|docs|sandbox|benchmarks|web|locales|example_workflows|subgraphs)/"
+    r"(?:nodes|scedit_core|tests|docs|sandbox|benchmarks|web|locales|example_workflows|example_jobs|subgraphs)/"
     r"[\w./*-]*(?:::\w+)?"
 )
 

@@ -54,7 +54,7 @@ def python_files(place: str = ".") -> list[Path]:
 EVERYTHING = python_files()
 CORE = python_files("scedit_core")
 NODES = python_files("nodes")
-SHIPPED = [REPOSITORY / "__init__.py", *NODES, *CORE]
+SHIPPED = [REPOSITORY / "__init__.py", REPOSITORY / "train.py", *NODES, *CORE]
 
 
 def each(files: list[Path]) -> pytest.MarkDecorator:

@@ -20,8 +20,8 @@ SUFFIXES = (".js", ".json", ".md", ".py", ".toml", ".txt", ".yml")
 MADE_BY_DEV = {".comfyui", ".venv", "output"}
 SHIPPED = {
     ".comfyignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "__init__.py",
-    "example_workflows", "locales", "nodes", "pyproject.toml", "requirements.txt", "scedit_core", "subgraphs",
-    "web",
+    "example_jobs", "example_workflows", "locales", "nodes", "pyproject.toml", "requirements.txt",
+    "scedit_core", "subgraphs", "train.py", "web",
 }  # fmt: skip
 FORMS = [path for path in (REPOSITORY / ".github" / "ISSUE_TEMPLATE").iterdir() if path.stem != "config"]
 

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import comfy.model_management
 import comfy.utils
-import node_helpers
-import numpy as np
-import torch
 from comfy_api.latest import io
-from einops import rearrange
-from torch import Tensor
 
 from ...scedit_core import SCEditError
-from ...scedit_core.training.dataset.buckets import Crop
 from ...scedit_core.training.dataset.folder import (
     ANNOTATORS,
     NO_HINT,
     READY_HINT,
-    Folder,
     FolderSettings,
     below,
     caption_texts,
     describe_folder,
-    load_hints,
     plan_crops,
     scan,
 )
-from ...scedit_core.training.dataset.pictures import load_picture
 from ..telling import say, told
 from ..widgets import about, choice
+from .encode import encode_pictures, encode_texts, with_sizes
 from .folder_list import folder_fingerprint, folder_names, folder_path
 from .picture_inputs import hint_inputs, picture_inputs
 
@@ -45,36 +37,6 @@ def _progress(total: int) -> Callable[[], None]:
         bar.update(1)
 
     return tick
-
-
-def _encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
-    """Conditioning by text, each encoded once; brackets are words of a caption, not weights."""
-    encoded = {}
-    for caption in dict.fromkeys(texts):
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        encoded[caption] = clip.encode_from_tokens_scheduled(clip.tokenize(caption, disable_weights=True))
-    return encoded
-
-
-def _with_sizes(conditioning: Any, crop: Crop) -> Any:
-    """A caption with the sizes that SDXL reads, as in its own training; other models ignore them."""
-    return node_helpers.conditioning_set_values(conditioning, crop.sizes)
-
-
-def _to_image(pixels: np.ndarray) -> Tensor:
-    """IMAGE (N, H, W, 3), 0..1, from uint8 of the same shape."""
-    return torch.from_numpy(pixels).float() / 255
-
-
-def _encode_pictures(
-    vae: Any, folder: Folder, crops: Sequence[Crop], settings: FolderSettings
-) -> Iterator[tuple[dict[str, Tensor], Tensor | None]]:
-    """Latent and hints (V, H, W, 3) of each picture, in order; None in place of hints if it has none."""
-    for triplet, crop in zip(folder.triplets, crops, strict=True):
-        picture = load_picture(triplet.picture, crop)
-        hints = load_hints(triplet, crop, picture, settings)
-        latent = {"samples": vae.encode(_to_image(rearrange(picture, "h w c -> 1 h w c")))}
-        yield latent, None if hints is None else _to_image(hints)
 
 
 def _data_inputs() -> list[io.Input]:
@@ -153,13 +115,11 @@ class SCEditTrainingFolder(io.ComfyNode):
         crops = plan_crops(found, settings, tick)
         report = describe_folder(found, crops, captions, settings)
         say(report)
-        encoded = _encode_texts(clip, ["", *captions])
+        encoded = encode_texts(clip, ["", *captions])
         latents, hints = [], []
-        for latent, drawn in _encode_pictures(vae, found, crops, settings):
+        for latent, drawn in encode_pictures(vae, found, crops, [settings]):
             latents.append(latent)
-            hints += [] if drawn is None else [drawn]
+            hints += drawn
             tick()
-        positive = [
-            _with_sizes(encoded[caption], crop) for caption, crop in zip(captions, crops, strict=True)
-        ]
+        positive = [with_sizes(encoded[caption], crop) for caption, crop in zip(captions, crops, strict=True)]
         return io.NodeOutput(latents, positive, encoded[""], hints, report, ui=told(report))

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from ...scedit_core import SCEditError
 from ...scedit_core.training import TrainingSet
+from ...scedit_core.training.job.parts import MOST_CONTROLS
 from ..sockets import HostedDataset
 from .examples import to_training_set
 from .stored import stored_training_set
-
-MOST_CONTROLS = 4
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,9 @@ class Material:
                 "or lists alone"
             )
         (dataset,) = self.datasets
-        data = stored_training_set(model, dataset, has_hints=hints is not None, buckets=buckets)
+        data = stored_training_set(
+            model, dataset.stored, dataset.clip, has_hints=hints is not None, buckets=buckets
+        )
         if data.examples.hints > MOST_CONTROLS:
             raise SCEditError(
                 f"the data set has {data.examples.hints} kinds of hint, of which this node trains at most "

@@ -22,13 +22,13 @@ from ...scedit_core.training.dataset.shards.manifest import is_whole
 from ...scedit_core.training.dataset.shards.places import open_sources
 from ...scedit_core.training.dataset.shards.prepare import Watch
 from ...scedit_core.training.dataset.shards.sources import LeftOut
+from ...scedit_core.training.spans import minutes
 from ..sockets import DATASET, HostedDataset
 from ..telling import say, show_pictures
 from ..widgets import ADVANCED, KEEPS_PREVIEW, OPTIONAL, about, choice, text
 from .folder_list import source_names, source_path
 from .picture_inputs import hint_inputs, picture_inputs
 from .preparing import dataset_path, prepare_dataset
-from .view import minutes
 
 _KINDS = (NO_HINT, *ANNOTATORS, *NET_HINTS, READY_HINT)
 _MOST_KINDS = 4  # controls that are trained together

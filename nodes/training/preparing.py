@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -22,9 +21,9 @@ from ...scedit_core.training.dataset.shards.report import Report
 from ..files.folders import new_file
 from ..hints.kinds import KINDS, NETS
 from ..hints.nets import drawer
+from .vaes import vae_fingerprint
 
 _ON_CARD = 8  # pictures encoded at once; the host takes fewer if they do not fit
-_SAMPLED = 8  # numbers of each weight that tell a VAE from others
 _log = logging.getLogger(__name__)
 
 
@@ -58,13 +57,3 @@ def _encoder(vae: Any) -> Callable[[np.ndarray], np.ndarray]:
         return vae.encode(torch.from_numpy(pictures).float() / 255).float().cpu().numpy()
 
     return encode
-
-
-def vae_fingerprint(vae: Any) -> str:
-    """What tells a VAE from others, whatever the precision and the device that it was loaded to."""
-    digest = hashlib.sha256()
-    for key, weight in sorted(vae.first_stage_model.state_dict().items()):
-        digest.update(f"{key} {tuple(weight.shape)}".encode())
-        numbers = weight.detach().flatten()[:_SAMPLED].to(torch.bfloat16)  # what is left of each precision
-        digest.update(numbers.float().cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import comfy.k_diffusion.sampling
 import comfy.samplers
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...scedit_core.hint import PIXELS_PER_LATENT
-from ...scedit_core.training import Trainer
+from ...scedit_core.training import Batch, Trainer
 from ...scedit_core.training.dataset.order import generator
 
 _STEPS, _GUIDANCE = 20, 5.0
@@ -21,12 +21,30 @@ _STEPS, _GUIDANCE = 20, 5.0
 @torch.no_grad()
 def draw_preview(trainer: Trainer) -> np.ndarray:
     """The first picture's caption and hints, sampled with fixed noise: (H, W, 3), uint8."""
-    batch = trainer.data.first()
     no_caption = trainer.data.without_caption(0)
+    look = Look(_STEPS, _GUIDANCE, generator(trainer.config.seed, "preview"))
+    base: Any = trainer.base
+    return _to_rgb(sampled(trainer, trainer.data.first(), no_caption, look), base.latent_format)
+
+
+class Look(NamedTuple):
+    """How a picture is sampled: in so many steps, drawn to its caption by so much, from this noise."""
+
+    steps: int
+    guidance: float
+    draw: torch.Generator
+
+
+@torch.no_grad()
+def sampled(trainer: Trainer, batch: Batch, no_caption: Any, look: Look) -> Tensor:
+    """The latent that the model paints with what was learnt so far, of one picture's caption and hints.
+
+    Without a caption that stands for none, it paints without guidance.
+    """
     base: Any = trainer.base
     latents = batch.latents.to(base.device, torch.float32)
-    noise = torch.randn(latents.shape, generator=generator(trainer.config.seed, "preview")).to(base.device)
-    sigmas = comfy.samplers.calculate_sigmas(base.sampling, "normal", _STEPS).to(base.device)
+    noise = torch.randn(latents.shape, generator=look.draw).to(base.device)
+    sigmas = comfy.samplers.calculate_sigmas(base.sampling, "normal", look.steps).to(base.device)
     with trainer.autocast():
         edits = trainer.edits(batch)
 
@@ -35,11 +53,10 @@ def draw_preview(trainer: Trainer) -> np.ndarray:
             if no_caption is None:
                 return wanted
             plain = base.denoised(x, sigma, (no_caption,), edits)
-            return plain + _GUIDANCE * (wanted - plain)
+            return plain + look.guidance * (wanted - plain)
 
         start = base.noised(torch.zeros_like(latents), noise, sigmas[:1])
-        picture = comfy.k_diffusion.sampling.sample_euler(denoise, start, sigmas, disable=True)
-    return _to_rgb(picture, base.latent_format)
+        return comfy.k_diffusion.sampling.sample_euler(denoise, start, sigmas, disable=True)
 
 
 def _to_rgb(latent: Tensor, latent_format: Any) -> np.ndarray:

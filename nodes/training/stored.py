@@ -10,10 +10,10 @@ import torch
 
 from ...scedit_core import SCEditError
 from ...scedit_core.training import TrainingSet
+from ...scedit_core.training.dataset.shards import StoredDataset
 from ...scedit_core.training.dataset.stored import StoredExamples, Told, check_dataset
 from ...scedit_core.training.recent import Recent
 from ..patching.captions import check_captions
-from ..sockets import HostedDataset
 
 _MOST_TEXTS = 512  # encoded ones that are kept: each takes 0.2 MB for SD 1.5, 0.6 MB for SDXL
 
@@ -45,14 +45,16 @@ class TextEncoder:
         return conditioning[0]
 
 
-def stored_training_set(model: Any, dataset: HostedDataset, *, has_hints: bool, buckets: bool) -> TrainingSet:
+def stored_training_set(
+    model: Any, stored: StoredDataset, clip: Any, *, has_hints: bool, buckets: bool
+) -> TrainingSet:
     """What a training of this MODEL learns from a data set, with its hints or without.
 
     SCEditError if the set was prepared for another model, or brings no CLIP or no hints.
     """
-    stored, name = dataset.stored, dataset.folder.name
+    name = stored.folder.name
     check_dataset(stored, {"latent_channels": model.model.latent_format.latent_channels})
-    if dataset.clip is None:
+    if clip is None:
         raise SCEditError(
             f"the data set '{name}' comes without a CLIP, which encodes its captions; connect clip to the "
             "node that gives the data set"
@@ -62,7 +64,7 @@ def stored_training_set(model: Any, dataset: HostedDataset, *, has_hints: bool, 
             f"the data set '{name}' holds no hints, which a control learns to follow; prepare it again with "
             "a kind of hint"
         )
-    encode = TextEncoder(dataset.clip, model)
+    encode = TextEncoder(clip, model)
     encode([Told("", ())])  # a CLIP of another model is refused now
     examples = StoredExamples(stored, model.model.process_latent_in, encode, has_hints=has_hints)
     return TrainingSet(examples, Told("", ()), buckets=buckets)

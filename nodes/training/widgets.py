@@ -2,57 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from comfy_api.latest import io
 
-from ...scedit_core import EncoderSize, SCEditError, SkipLayout
-from ...scedit_core.errors import shown
-from ...scedit_core.spec import StemSize, TunerOp, published_stem
-from ...scedit_core.training import TrainConfig
-from ...scedit_core.training.config import PRECISIONS, RANGES
-from ...scedit_core.training.memory.recompute import Recompute
+from ...scedit_core import EncoderSize, SkipLayout
+from ...scedit_core.spec import TunerOp
+from ...scedit_core.training.config import RANGES
+from ...scedit_core.training.job.keys import keys_of
+from ...scedit_core.training.job.parts import RunPart, TrainingPart, TunerPart
 from ..sockets import DATASET
 from ..widgets import ADVANCED, OPTIONAL, choice, number, switch, text, whole
 
 RESUME, START_OVER = "resume", "start over"
-# what the memory widget offers, in the training's own words
-MEMORY: dict[str, Recompute] = {"full speed": "off", "less": "cheap", "least": "all"}
-_DEFAULTS = asdict(TrainConfig())
-# of all numbers that are asked for, the least and the most, and what is said of them
-_RANGES = {
-    **RANGES,
-    "ratio": (0.1, 1280.0),
-    "kernel": (1, 3),
-    "hint_channels": (0, 4096),
-    "stem_ratio": (0.0, 8.0),
-    "save_every": (0, RANGES["steps"][1]),
-    "preview_every": (0, RANGES["steps"][1]),
-}
-_TIPS = {
-    "steps": "Changes of the weights, in all.",
-    "batch_size": "Pictures looked at together. More is steadier and needs more memory.",
-    "accumulation": "Batches per step: as steady as a batch that many times larger, at the memory of a "
-    "small one.",
-    "learning_rate": "How far each step goes. The paper uses 5e-5, its released configs 1e-4.",
-    "seed": "Same seed, same tuner: it draws the order, the noise and the first weights.",
-    "caption_dropout": "Share of pictures learnt without caption; 0.1 is usual.",
-    "min_snr_gamma": "Weighs easy noise levels less; 5 is usual, 0 is off.",
-    "ema_decay": "Averages the weights over the steps; 0 is off.",
-    "weight_decay": "AdamW's pull towards 0.",
-    "clip_norm": "Longest gradient; 0 is off.",
-    "ratio": "Channels of a skip divided by the tuner's rank: 1 is the paper's, 10 a tenth of the size.",
-    "kernel": "Size of the dense hint convs: 1 is small (29M weights on SD 1.5), 3 finer (99M), as "
-    "published.",
-    "hint_channels": "Channels that the hint is brought to. 0: as published (256 for SD, 320 for SDXL).",
-    "stem_ratio": "Width of the convs before that. 0: as published (1 for SD, 2 for SDXL).",
-    "save_every": "Steps between saves: of the state, and of a tuner that can be tried. 0: only at the end.",
-    "preview_every": "Steps between preview pictures of the first caption. Each takes 20 sampling steps. 0: "
-    "none.",
-}
+# of all that is asked for here as in a job file: default, limits, choices, and what is said of it
+_KEYS = {name: key for part in (TunerPart, TrainingPart, RunPart) for name, key in keys_of(part)}
+_PREVIEW = "Steps between preview pictures of the first caption. Each takes 20 sampling steps. 0: none."
 
 
 def data_inputs() -> list[io.Input]:
@@ -87,10 +53,17 @@ def run_inputs(name: str, steps: int) -> list[io.Input]:
             "Name of this training. Its state is kept under output/scedit_training, so that it can go on "
             "after a break; folders are allowed.",
         ),
+        *learning_inputs(steps),
+    ]
+
+
+def learning_inputs(steps: int) -> list[io.Input]:
+    """Length and speed of the training."""
+    return [
         _asked(whole, "steps", steps),
         _asked(whole, "batch_size"),
-        _asked(whole, "accumulation", 4),
-        _asked(number, "learning_rate", 1e-4, step=1e-6, round=1e-9),
+        _asked(whole, "accumulation"),
+        _asked(number, "learning_rate", step=1e-6, round=1e-9),
         _asked(whole, "seed", control_after_generate=False),
     ]
 
@@ -98,34 +71,19 @@ def run_inputs(name: str, steps: int) -> list[io.Input]:
 def shape_inputs() -> list[io.Input]:
     """Form and size of the tuners."""
     return [
-        choice(
-            "tuner_op",
-            ("adapter", "conv", "lora"),
-            "Form of each tuner. adapter: the paper's. conv: with 3x3 convs, which see neighbours (ratio 8 "
-            "in the paper). lora: without activation.",
-        ),
-        _asked(number, "ratio", 1.0, step=0.1, display_name="rank ratio"),
-        text(
-            "blocks",
-            "",
-            "Which skips get a tuner: output blocks, 0 the deepest, such as 0, 3, 6, 9, 11. Empty: all.",
-            **ADVANCED,
-        ),
+        _chosen("tuner_op"),
+        _asked(number, "ratio", step=0.1, display_name="rank ratio"),
+        text("blocks", "", _KEYS["blocks"].says, **ADVANCED),
     ]
 
 
 def encoder_inputs() -> list[io.Input]:
     """Size of the hint encoder."""
     return [
-        _asked(whole, "kernel", 1, step=2),
-        switch(
-            "dual_conv",
-            False,
-            "A pair of convs for each dense hint conv: 3x3 to a fifth of the width, then 1x1.",
-            **ADVANCED,
-        ),
-        _asked(whole, "hint_channels", 0, **ADVANCED),
-        _asked(number, "stem_ratio", 0.0, step=0.125, **ADVANCED),
+        _asked(whole, "kernel", step=2),
+        switch("dual_conv", False, _KEYS["dual_conv"].says, **ADVANCED),
+        _asked(whole, "hint_channels", **ADVANCED),
+        _asked(number, "stem_ratio", step=0.125, **ADVANCED),
     ]
 
 
@@ -133,20 +91,20 @@ def fine_inputs() -> list[io.Input]:
     """How it learns, for those who know what they want."""
     return [
         io.Conditioning.Input("empty", optional=True, tooltip="An empty prompt, for caption_dropout."),
+        *tuning_inputs(),
+    ]
+
+
+def tuning_inputs() -> list[io.Input]:
+    """How it learns, by numbers."""
+    return [
         _fine("caption_dropout", 0.01),
         _fine("min_snr_gamma", 0.1),
         _fine("ema_decay", 0.0001),
         _fine("weight_decay", 0.001),
         _fine("clip_norm", 0.1),
-        choice("precision", PRECISIONS, "Numbers the tuner is kept in while it learns.", **ADVANCED),
-        choice(
-            "memory",
-            MEMORY,
-            "less: a quarter of the memory at nearly the same speed. least: still less, and slower. The "
-            "tuner comes out the same.",
-            "less",
-            **OPTIONAL,
-        ),
+        _chosen("precision", **ADVANCED),
+        _chosen("memory", **OPTIONAL),
     ]
 
 
@@ -160,7 +118,7 @@ def keeping_inputs(save_every: int) -> list[io.Input]:
             **ADVANCED,
         ),
         _asked(whole, "save_every", save_every, **OPTIONAL),
-        _asked(whole, "preview_every", 0, **OPTIONAL),
+        whole("preview_every", 0, (0, RANGES["steps"][1]), _PREVIEW, **OPTIONAL),
         choice(
             "when_state_exists",
             (RESUME, START_OVER),
@@ -171,9 +129,31 @@ def keeping_inputs(save_every: int) -> list[io.Input]:
     ]
 
 
+def job_inputs() -> list[io.Input]:
+    """What a job saves and draws on the way."""
+    return [
+        _asked(whole, "save_every", 1000, **OPTIONAL),
+        _asked(whole, "sample_every", **OPTIONAL),
+        _asked(whole, "samples", **ADVANCED),
+        text(
+            "prompts",
+            "",
+            "What the samples show, one line for each, in their order. Empty: their own captions.",
+            multiline=True,
+            **ADVANCED,
+        ),
+    ]
+
+
 def _asked(kind: Callable[..., io.Input], name: str, default: float | None = None, **more: Any) -> io.Input:
-    """The widget of a number; its default is TrainConfig's if no other is given."""
-    return kind(name, _DEFAULTS[name] if default is None else default, _RANGES[name], _TIPS[name], **more)
+    """The widget of a number; its default is a job's if no other is given."""
+    key = _KEYS[name]
+    return kind(name, key.default if default is None else default, key.limits, key.says, **more)
+
+
+def _chosen(name: str, **more: Any) -> io.Input:
+    key = _KEYS[name]
+    return choice(name, key.choices, key.says, key.default, **more)
 
 
 def _fine(name: str, step: float) -> io.Input:
@@ -185,29 +165,18 @@ def scalars(inputs: Mapping[str, list[Any]]) -> dict[str, Any]:
     return {name: values[0] for name, values in inputs.items() if values}
 
 
-def to_config(settings: Mapping[str, Any]) -> TrainConfig:
-    """Settings of the training. Raises SCEditError for a value out of range."""
-    given = {name: settings[name] for name in _DEFAULTS if name in settings}
-    return TrainConfig(**given, recompute=MEMORY[settings.get("memory", "full speed")])
-
-
 def to_shape(settings: Mapping[str, Any]) -> tuple[float, tuple[int, ...] | None, TunerOp]:
     """Form and size of the tuners: rank ratio, tuned blocks and op."""
-    return settings["ratio"], _blocks(settings.get("blocks", "")), settings["tuner_op"]
-
-
-def _blocks(given: str) -> tuple[int, ...] | None:
-    """Block numbers from text such as '0, 3, 6'; None for all."""
-    parts = [part for part in re.split(r"[\s,;]+", given.strip()) if part]
-    if not all(re.fullmatch(r"\d{1,3}", part) for part in parts):
-        raise SCEditError(f"blocks are numbers such as 0, 3, 6, got '{shown(given)}'; leave it empty for all")
-    return tuple(map(int, parts)) or None
+    tuner = _tuner(settings)
+    return tuner.ratio, tuner.chosen_blocks, tuner.tuner_op
 
 
 def to_encoder(settings: Mapping[str, Any], layout: SkipLayout) -> EncoderSize:
     """Size of the hint encoder; what is left at 0 is as published for U-Nets of this layout."""
-    usual = published_stem(layout)
-    stem = StemSize(
-        settings.get("stem_ratio", 0) or usual.ratio, settings.get("hint_channels", 0) or usual.out
+    return _tuner(settings).encoder(layout)
+
+
+def _tuner(settings: Mapping[str, Any]) -> TunerPart:
+    return TunerPart(
+        kind="csc", **{name: settings[name] for name, _ in keys_of(TunerPart) if name in settings}
     )
-    return EncoderSize(settings["kernel"], stem, settings.get("dual_conv", False))

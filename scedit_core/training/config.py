@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
@@ -53,11 +52,8 @@ class TrainConfig:
     recompute: Recompute = "off"
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not math.isfinite(value) or not low <= value <= high:
-                advice = _ADVICE.get(name, "change it")
-                raise SCEditError(f"{name} must lie between {low:g} and {high:g}, got {value}; {advice}")
+        for name, limits in RANGES.items():
+            check_range(name, getattr(self, name), limits)
         if self.precision not in PRECISIONS:
             raise SCEditError(f"precision is fp32 or bf16, got '{self.precision}'; choose one of them")
         if self.recompute not in MODES:
@@ -77,6 +73,14 @@ class TrainConfig:
             for name in names
             if getattr(self, name) != getattr(other, name)
         ]
+
+
+def check_range(name: str, value: float, limits: tuple[float, float]) -> None:
+    """SCEditError unless a number lies between two limits, both included; its last word is the setting's."""
+    low, high = limits
+    if not low <= value <= high:  # so neither is NaN
+        advice = _ADVICE.get(name.rsplit(" ", 1)[-1], "change it")
+        raise SCEditError(f"{name} must lie between {low:g} and {high:g}, got {value}; {advice}")
 
 
 _FREE = ("steps", "learning_rate", "recompute")

@@ -150,7 +150,11 @@ class TrainingSet:
 
     def first(self) -> Batch:
         """The first picture alone, with the first drawing of each hint."""
-        example = self.examples.read(0)
+        return self.alone(0)
+
+    def alone(self, number: int) -> Batch:
+        """Picture 0, 1, ... alone, with the first drawing of each hint."""
+        example = self.examples.read(number)
         hints = tuple(_fitted(hint[:1], example.latent) for hint in example.hints)
         return self.encoded(Batch(example.latent[None], (example.caption,), hints, (0,)))
 

@@ -18,7 +18,7 @@ ELSEWHERE, NEW = NAMES.ELSEWHERE, {**NAMES.ELSEWHERE, **NAMES.NOT_NEW}
 # inputs of text or choice that name nothing on the disk
 NO_NAMES = {
     "author", "blocks", "caption_when_missing", "condition", "description", "labels", "latent_weights",
-    "license", "priority", "schedule", "skip_weights", "title", "trigger", "weights",
+    "license", "priority", "prompts", "schedule", "skip_weights", "title", "trigger", "weights",
 }  # fmt: skip
 READ = [
     ("SCEditLoadSCTuner", "tuner_name"),
@@ -29,6 +29,7 @@ READ = [
     ("SCEditTrainingFolder", "hint_folder"),
     ("SCEditPrepareDataset", "folder"),
     ("SCEditPrepareDataset", "hint_folder"),
+    ("SCEditWatchTrainingJob", "job"),
 ]
 WRITTEN = [
     ("SCEditSaveTuner", "name"),
@@ -36,6 +37,7 @@ WRITTEN = [
     ("SCEditTrainSCTuner", "name"),
     ("SCEditTrainCSCTuner", "name"),
     ("SCEditPrepareDataset", "name"),
+    ("SCEditExportTrainingJob", "name"),
 ]
 # what is text is looked at as a name, and what is not is refused before
 REFUSED = ("is no name for a file here", "name takes a text in UTF-8")
@@ -47,7 +49,7 @@ def test_the_table_has_every_input_that_names_something(nodes):
         schema = node.define_schema()
         for given in schema.inputs:
             is_text = isinstance(given, io.String.Input)
-            is_choice = isinstance(given, io.Combo.Input) and given.id in ("tuner_name", "folder")
+            is_choice = isinstance(given, io.Combo.Input) and given.id in ("tuner_name", "folder", "job")
             if (is_text or is_choice) and given.id not in NO_NAMES:
                 texts.add((schema.node_id, given.id))
     assert texts == {*READ, *WRITTEN}
@@ -87,6 +89,15 @@ def test_names_of_training_folders_lead_nowhere_else(pack, nodes, name, node):
         assert "not the name of a folder" in refusal(pack, lambda: below(REPOSITORY, name))
 
 
+@pytest.mark.parametrize("name", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_names_of_jobs_lead_nowhere_else(pack, nodes, output, name):
+    node = nodes["SCEditWatchTrainingJob"]
+    refusal(pack, lambda: run(node, job=name))
+    refusal(pack, lambda: node.fingerprint_inputs(job=name))
+    said = node.validate_inputs(job=name)
+    assert said is True if name is None else "no job '" in said
+
+
 @pytest.fixture
 def places(pack, output):
     """The folders that nodes write to."""
@@ -117,7 +128,8 @@ def test_names_for_what_is_saved_lead_nowhere_else_and_leave_nothing(
 @pytest.mark.parametrize("name", NEW.values(), ids=NEW.keys())
 def test_names_of_training_states_lead_nowhere_else(pack, places, name):
     before = written(places)
-    for path in (pack.nodes.training.run.state_path, pack.nodes.training.preparing.dataset_path):
+    training = pack.nodes.training
+    for path in (training.run.state_path, training.preparing.dataset_path, training.job_folders.new_job):
         assert "no name for a file here" in refusal(pack, lambda path=path: path(name))
     assert written(places) == before
 

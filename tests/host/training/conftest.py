@@ -1,0 +1,46 @@
+"""train.py beside the ComfyUI that the tests have loaded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from support import REPOSITORY, load_module
+
+collect_ignore_glob = [] if os.environ.get("COMFYUI_PATH") else ["*.py"]
+
+
+@pytest.fixture(scope="session")
+def train_modules(pack: ModuleType) -> Iterator[tuple[ModuleType, ModuleType]]:
+    """train.py, and the sandbox's, which knows its model."""
+    import comfy.cli_args
+
+    before = signal.getsignal(signal.SIGTERM), sys.path[:], dict(vars(comfy.cli_args.args))
+    yield (
+        load_module("scedit_train", REPOSITORY / "train.py"),
+        load_module("scedit_train_job", REPOSITORY / "sandbox" / "train_job.py"),
+    )
+    signal.signal(signal.SIGTERM, before[0])
+    sys.path[:] = before[1]
+    vars(comfy.cli_args.args).update(before[2])
+
+
+@pytest.fixture
+def train_py(
+    train_modules: tuple[ModuleType, ModuleType], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str]]:
+    """Runs train.py with some arguments; its status and what it said."""
+    monkeypatch.setenv("COMFYUI_PATH", os.environ["COMFYUI_PATH"])
+    plain, sandbox = train_modules
+
+    def call(*arguments: Any) -> tuple[int, str]:
+        status = plain.main([*map(str, arguments)], ready=sandbox.register)
+        told = capsys.readouterr()
+        return status, told.out + told.err
+
+    return call
