@@ -47,7 +47,8 @@ _SWAPS |= {(node, widget): value for node in TRAINING for widget, value in _SHOR
 _SWAPS |= {("SCEditTrainSCTuner", "steps"): 30, ("SCEditTrainSCTuner", "learning_rate"): 5e-3}
 _SWAPS |= {("SCEditTrainCSCTuner", "steps"): 100, ("SCEditTrainCSCTuner", "learning_rate"): 3e-3}
 _SCENE_TEXTS = {"Positive prompt": {"text": SCENE.caption}, "Negative prompt": {"text": ""}}
-# what a template is given in place of the scene and its caption, and in fewer steps, by titles of its nodes
+_OF_SCENE = {**_SCENE_TEXTS, "KSampler": {"steps": 8}}
+# what a template is given in place of the scene and its caption, and how many steps, by titles of its nodes
 _OWN = {
     "scedit_blend": {
         "First picture": {"image": "workflow_circle.png"},
@@ -71,7 +72,6 @@ _OWN = {
         "Sample as trained": {"steps": 8},
         "Sample early only": {"steps": 8},
     },
-    "scedit_mixer": {**_SCENE_TEXTS, "KSampler": {"steps": 8}},
     "scedit_inpaint": {
         **_SCENE_TEXTS,
         "Load Image": {"image": "workflow_hole.png"},
@@ -88,7 +88,7 @@ _OWN = {
     "scedit_video": {
         "Positive prompt": {"text": "a large red circle on a white background"},
         "Negative prompt": {"text": ""},
-        "Context Windows (Manual)": {"context_length": 3, "context_overlap": 1},
+        "Context Windows": {"context_length": 3, "context_overlap": 1},
         "KSampler": {"steps": 3},
     },
     "scedit_outpaint": {
@@ -158,7 +158,7 @@ def prompt_of(workflow: Path, server: Any, folders: dict[str, str] | None = None
     prompt = workflow_module.replace_values(prompt, {k: v for k, v in swaps.items() if k[0] in present})
     for sampler in of_class(prompt, "KSampler"):
         prompt[sampler]["inputs"]["cfg"] = min(prompt[sampler]["inputs"]["cfg"], graphs.CFG)
-    for title, values in _OWN.get(workflow.stem, _SCENE_TEXTS).items():
+    for title, values in _OWN.get(workflow.stem, _OF_SCENE).items():
         titled(prompt, title)["inputs"].update(values)
     # the net's weights are no part of the repository: the depth with which the scene was drawn is the hint
     for depth in of_class(prompt, "SCEditDepth"):
