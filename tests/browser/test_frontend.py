@@ -17,7 +17,7 @@ SCREENSHOTS = os.environ.get("SCEDIT_SCREENSHOTS")
 OPEN = """async ({graph, vue}) => {
     await app.extensionManager.setting.set("Comfy.VueNodes.Enabled", vue);
     await app.loadGraphData(graph);
-    await new Promise(done => setTimeout(done, 1500));
+    await new Promise(done => setTimeout(done, 500));
     const known = LiteGraph.registered_node_types;
     return {
         unknown: app.graph.nodes.map(node => node.type).filter(name => !(name in known)),
