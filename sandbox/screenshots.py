@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import world
 from first_graph import GRAPH, SCENE, first_graph
 from graphs import CFG, CHECKPOINT
 from measure import RATIO
+from moving import write_video
 from PIL import Image
 from playwright.sync_api import sync_playwright
 from server import ComfyServer, exit_on_terminate
@@ -172,15 +172,7 @@ def write_inputs(folder: Path) -> None:
     alpha[64:192, 64:192] = 0
     Image.fromarray(np.dstack([scene, alpha])).save(folder / "hole.png")
     Image.fromarray(world.scene(_DRAWN).picture).save(folder / "drawing.png")
-    circle = world.drawing("circle")
-    with av.open(str(folder / "frames.mp4"), "w") as container:
-        stream = container.add_stream("h264", rate=8)
-        stream.width = stream.height = world.SIZE
-        stream.pix_fmt = "yuv420p"
-        for right in (-50, -25, 0, 25, 50):
-            frame = av.VideoFrame.from_ndarray(np.roll(circle, right, axis=1), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    write_video(folder / "frames.mp4")
 
 
 def shoot(server: Any, out: Path, views: list[str]) -> None:

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 from detector_tools import joint_offsets
-from server_tools import measure, world
-from workflow_tools import DRAWINGS, FEATHER, FRAMES, HALF, HOLE, KEPT, LANDSCAPE, LINES, SCENE, smaller
+from server_tools import measure, moving, world
+from workflow_tools import DRAWINGS, FEATHER, HALF, HOLE, KEPT, LANDSCAPE, LINES, SCENE, smaller
 
 Meaning = Callable[[Sequence[np.ndarray], np.ndarray], None]
 
@@ -118,10 +118,10 @@ def follows_the_drawing(edited: Sequence[np.ndarray], base: np.ndarray) -> None:
 def follows_frame_by_frame(edited: Sequence[np.ndarray], base: np.ndarray) -> None:
     """Each frame has the edges of its own hint, and less of those of any other that is far from it."""
     found = np.array(
-        [[measure.edge_f1(picture, measure.edges(frame)) for frame in FRAMES] for picture in edited]
+        [[measure.edge_f1(picture, measure.edges(frame)) for frame in moving.FRAMES] for picture in edited]
     )
-    assert found.shape == (len(FRAMES), len(FRAMES))
-    assert found.argmax(axis=1).tolist() == list(range(len(FRAMES)))
+    assert found.shape == (len(moving.FRAMES),) * 2
+    assert found.argmax(axis=1).tolist() == list(range(len(moving.FRAMES)))
     assert found.diagonal().min() > 0.6
 
 

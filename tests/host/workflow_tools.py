@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from detector_tools import figure
 from PIL import Image
-from server_tools import CHECKPOINT, Prompt, graphs, measure, workflow_module, world
+from server_tools import CHECKPOINT, Prompt, graphs, measure, moving, workflow_module, world
 
 SCENE = world.scene(world.HELD_OUT[1])
 DRAWINGS = {shape: world.drawing(shape) for shape in ("circle", "star")}
@@ -23,9 +23,8 @@ HOLE[64:192, 64:192] = True
 LANDSCAPE = world.scene(world.HELD_OUT[3])
 KEPT = slice(64, 192)  # rows and columns of the landscape that outpainting is given
 FEATHER = 16  # how far it reaches into them
-# a house in lines as wide as a pen's, and a video of a circle that goes from left to right
+# a house, in lines as wide as a pen's
 LINES = cv2.dilate(measure.edges(world.drawing("house")).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-FRAMES = [np.roll(DRAWINGS["circle"], right, axis=1) for right in (-50, -25, 0, 25, 50)]
 SAVING = ("SaveImage", "SaveVideo")
 TRAINING = ("SCEditTrainSCTuner", "SCEditTrainCSCTuner")
 # The published names are kept where the sandbox has a tuner of that name.
@@ -119,7 +118,7 @@ def smaller(drawing: np.ndarray) -> np.ndarray:
 
 def upload_pictures(studio: Any, server: Any) -> None:
     """Put what the prompts read into the server's input folder."""
-    write_video(server.base / "input" / "workflow_frames.mp4")
+    moving.write_video(server.base / "input" / "workflow_frames.mp4")
     studio.upload("workflow_lines", np.where(LINES, 40, 235).astype(np.uint8))
     studio.upload("workflow_middle", LANDSCAPE.picture[KEPT, KEPT])
     studio.upload("workflow_figure", figure(world.SIZE, world.SIZE))
@@ -129,17 +128,6 @@ def upload_pictures(studio: Any, server: Any) -> None:
     for shape, drawing in DRAWINGS.items():
         studio.upload(f"workflow_{shape}", drawing)
         studio.upload(f"workflow_small_{shape}", smaller(drawing))
-
-
-def write_video(file: Path) -> None:
-    """A video of the frames, eight a second."""
-    with av.open(str(file), "w") as container:
-        stream = container.add_stream("h264", rate=8)
-        stream.width = stream.height = world.SIZE
-        stream.pix_fmt = "yuv420p"
-        for frame in FRAMES:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def frames_of(video: bytes) -> list[np.ndarray]:
