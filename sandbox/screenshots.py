@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import world
 from first_graph import GRAPH, SCENE, first_graph
 from graphs import CFG, CHECKPOINT
 from measure import RATIO
+from moving import write_video
 from PIL import Image
 from playwright.sync_api import sync_playwright
 from server import ComfyServer, exit_on_terminate
@@ -47,10 +49,18 @@ _SWAPS: dict[str, dict[str, Any]] = {
     "EmptyLatentImage": {"width": world.SIZE, "height": world.SIZE},
     "KSampler": {"cfg": CFG, "sampler_name": "euler", "scheduler": "normal"},
     "SCEditColor": {"ratio": RATIO},
+    "SCEditOutpaint": dict.fromkeys(("left", "top", "right", "bottom"), 64),
+    "LoadVideo": {"file": "frames.mp4"},
     "SCEditLoadSCTuner": {"tuner_name": "night"},
     "SCEditTrainingFolder": {"folder": "scenes", "resolution": _SIDE},
     "SCEditTrainSCTuner": _SHORT,
     "SCEditTrainCSCTuner": _SHORT,
+}
+# and what single templates have: a hole to fill, a size to grow from, a control of lines in place of poses
+_OWN: dict[str, dict[str, Any]] = {
+    "scedit_inpaint": {"LoadImage": {"image": "hole.png"}},
+    "scedit_outpaint": {"ImageScale": {"width": 128, "height": 128}},
+    "scedit_pose": {"SCEditLoadCSCTuner": {"tuner_name": "canny_control"}},
 }
 _SET = """swaps => {
     for (const node of app.graph.nodes)
@@ -78,11 +88,12 @@ def readme(screen: Screen) -> Iterator[tuple[str, int | None]]:
 
 
 def templates(screen: Screen) -> Iterator[tuple[str, int | None]]:
-    """Each template after a run on the sandbox."""
+    """Each template after a run on the sandbox; those of nets without weights say which file is missing."""
     for file in [GRAPH, *TEMPLATES]:
         screen.open(json.loads(file.read_text(encoding="utf-8")))
         if file != GRAPH:
-            screen.page.evaluate(_SET, {**_SWAPS, "prompt": world.scene(SCENE).caption})
+            swaps = {**_SWAPS, **_OWN.get(file.stem, {}), "prompt": world.scene(SCENE).caption}
+            screen.page.evaluate(_SET, swaps)
             screen.open(screen.saved())  # again, so that no file is found missing
         screen.run(240)
         screen.fit()
@@ -154,6 +165,16 @@ def write_scenes(folder: Path) -> None:
         (folder / f"{seed}.txt").write_text(scene.caption, encoding="utf-8")
 
 
+def write_inputs(folder: Path) -> None:
+    """A drawing, the scene with a hole in its alpha, and a video of a circle that goes from left to right."""
+    scene = world.scene(SCENE).picture
+    alpha = np.full(scene.shape[:2], 255, np.uint8)
+    alpha[64:192, 64:192] = 0
+    Image.fromarray(np.dstack([scene, alpha])).save(folder / "hole.png")
+    Image.fromarray(world.scene(_DRAWN).picture).save(folder / "drawing.png")
+    write_video(folder / "frames.mp4")
+
+
 def shoot(server: Any, out: Path, views: list[str]) -> None:
     """Write the pictures of these views, in both renderers."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -191,7 +212,7 @@ def main() -> None:
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True}), encoding="utf-8")
     write_scenes(options.base / "input" / "scenes")
-    Image.fromarray(world.scene(_DRAWN).picture).save(options.base / "input" / "drawing.png")
+    write_inputs(options.base / "input")
     with ComfyServer(options.comfyui, base=options.base, models=HERE / "models") as server:
         shoot(server, options.out, options.view or list(VIEWS))
 

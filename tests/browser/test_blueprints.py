@@ -11,12 +11,11 @@ from PIL import Image
 from screen_tools import Screen
 from server_tools import CHECKPOINT, measure, pixels, world
 from support import REPOSITORY
+from workflow_meanings import follows_colors, follows_edges, is_filled, is_night
+from workflow_tools import HOLE, SCENE
 
 BLUEPRINTS = sorted((REPOSITORY / "subgraphs").glob("*.json"))
 SCREENSHOTS = os.environ.get("SCEDIT_SCREENSHOTS")
-SCENE = world.scene(world.HELD_OUT[1])
-HOLE = np.zeros((world.SIZE, world.SIZE), bool)
-HOLE[64:192, 64:192] = True
 # what the toy model is made for
 TOY = {
     "prompt": SCENE.caption,
@@ -121,43 +120,11 @@ def test_a_blueprint_is_one_node_that_posts_the_same_in_both_renderers(page, ser
     assert errors == []
 
 
-def is_edges(picture, plain):
-    """Its edges are those of the scene, and were not without."""
-    wanted = measure.edges(SCENE.picture)
-    assert measure.edge_f1(picture, wanted) > 1.5 * measure.edge_f1(plain, wanted)
-
-
-def is_edges_and_colors(picture, plain):
-    """Its colours are those of the scene too."""
-    is_edges(picture, plain)
-    assert measure.color_error(picture, SCENE.picture) < 0.75 * measure.color_error(plain, SCENE.picture)
-
-
-def is_night(picture, plain):
-    """Its colours and texture are nearer to the style's."""
-    wanted = [world.STYLES["night"](world.scene(seed).picture) for seed in range(30)]
-    assert measure.style_distance([picture], wanted) < 0.8 * measure.style_distance([plain], wanted)
-
-
-def seam(picture):
-    """Mean step from inside the hole to outside, over its four sides."""
-    sides = [turned.astype(int) for turned in (np.rot90(picture, turns) for turns in range(4))]
-    return np.mean([np.abs(side[63, 64:192] - side[64, 64:192]).mean() for side in sides])
-
-
-def is_filled(picture, plain):
-    """New in the hole, where it goes on from what is around it, and as it was elsewhere."""
-    assert measure.kept_error(picture, SCENE.picture, ~HOLE) < 1
-    assert measure.kept_error(picture, SCENE.picture, HOLE) > 5
-    assert (picture[HOLE].max(-1) < 20).mean() < 0.1
-    assert seam(picture) < 0.75 * seam(plain)
-
-
 MEANINGS = {
-    "Canny control (SCEdit)": is_edges,
-    "Canny + colour (SCEdit)": is_edges_and_colors,
-    "Style (SCEdit)": is_night,
-    "Inpaint (SCEdit)": is_filled,
+    "Canny control (SCEdit)": [follows_edges],
+    "Canny + colour (SCEdit)": [follows_edges, follows_colors],
+    "Style (SCEdit)": [is_night],
+    "Inpaint (SCEdit)": [is_filled],
 }
 
 
@@ -176,9 +143,9 @@ def plain(page, server, photo):
 
 @pytest.mark.parametrize("blueprint", BLUEPRINTS, ids=[path.stem for path in BLUEPRINTS])
 def test_a_blueprint_paints_what_it_is_for(page, server, blueprint, photo, plain):
-    meaning = MEANINGS[blueprint.stem]
     picture = painted(server, *place(Screen(page, server, vue=False), blueprint, photo))
-    meaning(picture, plain(keeps_photo=meaning is is_filled))
+    for meaning in MEANINGS[blueprint.stem]:
+        meaning([picture], plain(keeps_photo=meaning is is_filled))
 
 
 @pytest.mark.parametrize("blueprint", BLUEPRINTS, ids=[path.stem for path in BLUEPRINTS])

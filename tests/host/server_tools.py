@@ -16,8 +16,8 @@ from support import REPOSITORY, load_module
 sys.path.append(str(REPOSITORY / "sandbox"))
 server_module = load_module("scedit_sandbox_server", REPOSITORY / "sandbox" / "server.py")
 workflow_module = load_module("scedit_sandbox_workflow", REPOSITORY / "sandbox" / "workflow.py")
-composition, figures, graphs, measure, studio_module, world = map(
-    import_module, ("composition", "figures", "graphs", "measure", "studio", "world")
+composition, figures, graphs, measure, moving, studio_module, world = map(
+    import_module, ("composition", "figures", "graphs", "measure", "moving", "studio", "world")
 )
 
 CHECKPOINT = "scedit_sandbox.safetensors"
