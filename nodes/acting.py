@@ -8,13 +8,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from . import widgets
-from .files.presets import read_weights
+from .files.presets import names, read_weights
 from .patching.conditions import Condition
 
 
 def inputs() -> list[io.Input]:
     """Those of styles; controls have `widgets.priority` besides."""
-    return [*widgets.when_and_where(), widgets.schedule(), *widgets.by_skip_and_latent()]
+    return [*widgets.when_and_where(), widgets.schedule(), *widgets.by_skip_and_latent(names())]
 
 
 def condition(

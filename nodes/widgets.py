@@ -122,8 +122,11 @@ def schedules(text: str) -> tuple[Curve, ...]:
     return () if curve is None else (curve,)
 
 
-def by_skip_and_latent() -> list[io.Input]:
-    """How a strength differs from skip to skip, and from latent to latent."""
+def by_skip_and_latent(presets: list[str]) -> list[io.Input]:
+    """How a strength differs from skip to skip, and from latent to latent.
+
+    Names of presets are for web/js/scedit_presets.js, which lists them.
+    """
     return [
         text(
             "skip_weights",
@@ -131,6 +134,7 @@ def by_skip_and_latent() -> list[io.Input]:
             "Weight of each skip, the deepest first: 1, 1, 0.5, 0 and so on, one for each; or of some by "
             "their number: 9-11:0.5, 0 is the deepest; or the name of a preset: structure, detail, colour, "
             "deep, shallow, or one of models/scedit/presets.txt. Empty: 1 for all.",
+            extra_dict={"scedit_presets": presets},
             **ADVANCED,
         ),
         text(

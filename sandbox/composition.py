@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import world
-from figures import Figure, Gallery, error, f1
+from figures import BOTH, Figure, Gallery, Measure, error, f1, named
 from graphs import AREA, Control, Painting, Strip
 from measure import color_error, edge_f1, edges
 
-__all__ = ["color_strip", "halves_error", "halves_f1", "is_falling", "measure_composition", "outline_strip"]
+__all__ = [
+    "color_strip",
+    "followed_against",
+    "halves_error",
+    "halves_f1",
+    "is_falling",
+    "measure_composition",
+    "outline_strip",
+    "presets_apart",
+]
 
 _COUNT = 7  # pictures of a strip
 _PRESETS = ("structure", "detail", "colour", "deep", "shallow")
+_SEEDS = (1, 2)
 _OFF = "0:1, 0.6:1, 0.6:0"  # on for 60% of the denoising
+_LOSS = 0.05  # of F1 that a colour control off early may cost the edges of canny beside it
 _SHAPES = ("circle", "star")
-_SEEN = (
-    slice(0, world.SIZE // 2),
-    slice(AREA - world.SIZE // 2, AREA),
-)  # of an area, what is not the other one's half
-_PAIRS = (("circle", "star"), ("square", "triangle"), ("house", "tree"))
 _MIDDLE = slice((world.SIZE - AREA) // 2, (world.SIZE + AREA) // 2)  # of a picture, as wide as an area
 _AREAS = (slice(0, AREA), slice(world.SIZE - AREA, world.SIZE))
 _HALF = world.SIZE // 2
 _SEEN = (slice(0, _HALF), slice(AREA - _HALF, AREA))  # of an area, what is in its own half of the picture
 _PAIRS = (("circle", "star"), ("square", "triangle"), ("house", "tree"))
-_CUT = slice(
-    (world.SIZE - AREA) // 2, (world.SIZE + AREA) // 2
-)  # the middle of a picture, as wide as an area
 _SCENES = (world.HELD_OUT[0], world.HELD_OUT[3])
 _CAPTION = "a large red star on a white background"
 _FALL = (
@@ -39,25 +42,60 @@ _FALL = (
 
 def measure_composition(gallery: Gallery) -> list[Figure]:
     """Every figure of composition, in the order of the table."""
-    return [*_schedules(gallery), *_settings(gallery), *_travelling(gallery), *_halves(gallery)]
+    return [
+        *_schedules(gallery),
+        *_against_the_prompt(gallery),
+        *_settings(gallery),
+        *_presets(gallery),
+        *_travelling(gallery),
+        *_halves(gallery),
+    ]
 
 
 def _schedules(gallery: Gallery) -> list[Figure]:
     """A canny control that is off for the last part of the denoising, and fades that end lower and lower."""
-    always, early, none = (_followed(gallery, schedule) for schedule in ("", _OFF, "0:0"))
-    fades = [always, *(_followed(gallery, f"0:1, 1:{end}") for end in (0.5, 0, -0.5))]
+    always, early, none = (_under_canny(gallery, f1, schedule) for schedule in ("", _OFF, "0:0"))
+    fades = [always, *(_under_canny(gallery, f1, f"0:1, 1:{end}") for end in (0.5, 0, -0.5))]
+    colors = [_under_canny(gallery, named, schedule) for schedule in ("", _OFF)]
     kept = f"{always:.3f} -> {early:.3f}"
     return [
         Figure("canny for 60%: F1", kept, "keeps half", always / 2 <= early),
+        Figure("... to named colours", f"{colors[0]:.1f} -> {colors[1]:.1f}", "told", True),
         Figure("canny not at all: F1", f"{none:.3f}", "<= half", none <= always / 2),
         Figure("canny, fading to 1, 0.5, 0, -0.5: F1", _row(fades, 2), "falls", is_falling(fades, 0)),
     ]
 
 
-def _followed(gallery: Gallery, schedule: str) -> float:
-    """Mean F1 of all scenes under canny with a schedule."""
+def _under_canny(gallery: Gallery, figure: Measure, schedule: str) -> float:
+    """Mean figure of all scenes under canny with a schedule."""
     how = {"schedule": schedule}
-    return gallery.mean(f1, lambda scene: gallery.paint(scene, {"canny": 1.0}, how=how))
+    return gallery.mean(figure, lambda scene: gallery.paint(scene, {"canny": 1.0}, how=how))
+
+
+def _against_the_prompt(gallery: Gallery) -> list[Figure]:
+    """A colour control whose colours the caption does not name, beside canny: throughout, and for 60%."""
+    (edges_on, colors_on), (edges_off, colors_off) = (followed_against(gallery, how) for how in ("", _OFF))
+    kept, gained = edges_off >= edges_on - _LOSS, colors_off <= 0.9 * colors_on
+    return [
+        Figure("other colours for 60%: F1", f"{edges_on:.3f} -> {edges_off:.3f}", f"loses <= {_LOSS}", kept),
+        Figure("... to named colours", f"{colors_on:.1f} -> {colors_off:.1f}", "falls by a tenth", gained),
+    ]
+
+
+def followed_against(gallery: Gallery, schedule: str) -> tuple[float, float]:
+    """F1, and error to the named colours, under canny and a colour control with red, green and blue swapped.
+
+    The colour control has this schedule, canny acts throughout.
+    """
+    pictures = []
+    for scene in gallery.scenes:
+        swapped = np.ascontiguousarray(np.roll(scene.picture, 1, axis=-1))
+        file = gallery.studio.upload(f"{gallery.name(scene)}_swapped", swapped)
+        how = (("schedule", schedule),) if schedule else ()
+        canny = Control("canny_control", gallery.source(scene), "canny", BOTH["canny"])
+        other = Control("color_control", file, "color", BOTH["color"], how=how)
+        pictures.append((gallery.studio.paint(Painting(scene.caption, (canny, other))), scene))
+    return tuple(float(np.mean([figure(*pair) for pair in pictures])) for figure in (f1, named))
 
 
 def _settings(gallery: Gallery) -> list[Figure]:
@@ -76,6 +114,44 @@ def _settings(gallery: Gallery) -> list[Figure]:
             Figure(f"{name} {value}", f"canny F1 {edge:.3f}, colour error {color:.1f}", "told", True)
         )
     return figures
+
+
+def _presets(gallery: Gallery) -> list[Figure]:
+    """Whether presets differ by more than seeds do: the two that differ least, and the next."""
+    apart = sorted((ratio, pair) for pair, ratio in presets_apart(gallery, gallery.scenes[:4]).items())
+    told = [f"{first}, {second}: {ratio:.1f}" for ratio, (first, second) in apart[:2]]
+    return [Figure("presets, in differences of seeds", "; ".join(told), "> 1", apart[0][0] > 1)]
+
+
+def presets_apart(
+    gallery: Gallery,
+    scenes: Sequence[world.Scene],
+    presets: Sequence[str] = _PRESETS,
+    hints: Sequence[str] = ("canny", "color"),
+) -> dict[tuple[str, str], float]:
+    """How far the figures of any two presets are apart, in parts of how far those of two seeds of one are.
+
+    Picture by picture; by the F1 under canny or the error under colour, whichever tells the two better apart.
+    """
+    apart: dict[tuple[str, str], float] = {}
+    for hint in hints:
+        figure = {"canny": f1, "color": error}[hint]
+        values = {name: _by_seed(gallery, scenes, hint, name, figure) for name in presets}
+        spread = np.mean([np.abs(one - other).mean() for one, other in values.values()])
+        for pair in combinations(presets, 2):
+            one, other = (values[name] for name in pair)
+            apart[pair] = max(apart.get(pair, 0.0), float(np.abs(one - other).mean() / spread))
+    return apart
+
+
+def _by_seed(
+    gallery: Gallery, scenes: Sequence[world.Scene], hint: str, preset: str, figure: Measure
+) -> np.ndarray:
+    """Figures `(seeds, scenes)` of pictures under one control with a preset."""
+    how = {"skip_weights": preset}
+    return np.array(
+        [[figure(gallery.paint(s, {hint: 1.0}, how=how, seed=seed), s) for s in scenes] for seed in _SEEDS]
+    )
 
 
 def _travelling(gallery: Gallery) -> list[Figure]:

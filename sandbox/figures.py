@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import world
 from graphs import Control, Painting
-from measure import color_error, edge_f1, edges, kept_error, style_distance
+from measure import color_error, edge_f1, edges, kept_error, named_error, style_distance
 from studio import Studio
 from world import Scene
 
@@ -17,10 +17,12 @@ __all__ = [
     "BOTH",
     "Figure",
     "Gallery",
+    "Measure",
     "centre_mask",
     "error",
     "f1",
     "measure_all",
+    "named",
     "paint_styled",
     "style_figure",
 ]
@@ -69,6 +71,7 @@ class Gallery:
         normalize: bool = False,
         strength: float = 1.0,
         how: Mapping[str, str] | None = None,
+        seed: int = 1,
     ) -> np.ndarray:
         """The scene's caption, under controls of these weights that read the scene's picture.
 
@@ -86,6 +89,7 @@ class Gallery:
                 style_strength=style_strength,
                 normalize=normalize,
                 strength=strength,
+                seed=seed,
             )
         )
 
@@ -110,6 +114,11 @@ def f1(picture: np.ndarray, scene: Scene) -> float:
 def error(picture: np.ndarray, scene: Scene) -> float:
     """Colour error against the colour hint."""
     return color_error(picture, scene.picture)
+
+
+def named(picture: np.ndarray, scene: Scene) -> float:
+    """How far its colours are from those that the caption names."""
+    return named_error(picture, world.named_places(scene))
 
 
 def centre_mask() -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-__all__ = ["RATIO", "color_error", "edge_f1", "edges", "kept_error", "style_distance"]
+__all__ = ["RATIO", "color_error", "edge_f1", "edges", "kept_error", "named_error", "style_distance"]
 
 TOLERANCE = 3  # pixels
 # Side of a colour block: 8 x 8 of them in a picture of 256 pixels, as the paper's have in one of 512
@@ -52,6 +52,14 @@ def _blocks(picture: np.ndarray, ratio: int) -> np.ndarray:
 def kept_error(result: np.ndarray, wanted: np.ndarray, kept: np.ndarray) -> float:
     """Mean absolute difference where `kept`, bool `(H, W)`, in levels of 255."""
     return float(np.abs(result.astype(np.float32) - wanted)[kept].mean())
+
+
+def named_error(picture: np.ndarray, places: Sequence[tuple[np.ndarray, Sequence[int]]]) -> float:
+    """How far colours are from those that a caption names, in levels of 255.
+
+    Of each place, bool `(H, W)`, the mean absolute difference of its median colour from the named one.
+    """
+    return float(np.mean([np.abs(np.median(picture[place], 0) - wanted).mean() for place, wanted in places]))
 
 
 def style_distance(pictures: Sequence[np.ndarray], style: Sequence[np.ndarray]) -> float:

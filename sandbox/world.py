@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-__all__ = ["HELD_OUT", "SIZE", "STYLES", "Scene", "Thing", "drawing", "scene"]
+__all__ = ["HELD_OUT", "SIZE", "STYLES", "Scene", "Thing", "drawing", "named_places", "scene"]
 
 SIZE = 256
 HELD_OUT = range(1_000_000, 1_000_064)  # no training uses these seeds
@@ -84,6 +84,17 @@ def scene(seed: int) -> Scene:
             nearness += mask * (near - nearness)
     caption = f"{_listed([thing.words for thing in things])} {place}"
     return Scene(picture.round().clip(0, 255).astype(np.uint8), caption, nearness.astype(np.float32), things)
+
+
+def named_places(scene: Scene) -> list[tuple[np.ndarray, tuple[int, int, int]]]:
+    """Where each thing is, bool `(256, 256)`, less what is of wood, and the colour that its words name."""
+    places = []
+    for thing in scene.things:
+        own, *wood = (_mask(thing, outline) for outline in _OUTLINES[thing.kind])
+        places.append(
+            (np.logical_and.reduce([own > 0.99, *(part == 0 for part in wood)]), _COLOURS[thing.colour])
+        )
+    return places
 
 
 def drawing(kind: str) -> np.ndarray:

@@ -163,6 +163,11 @@ def test_files_are_read_in_one_sitting_and_functions_fit_on_a_screen(file):
     assert {name: size for name, size in sizes.items() if size > LONGEST_FUNCTION} == {}
 
 
+@each(sorted((REPOSITORY / "web" / "js").glob("*.js")))
+def test_scripts_of_the_frontend_are_as_short(file):
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
 @each(EVERYTHING)
 def test_loading_is_strict(file):
     for call in nodes_of(file, ast.Call):

@@ -27,6 +27,14 @@ def known_presets() -> Presets:
     return presets
 
 
+def names() -> list[str]:
+    """All presets to choose from; ours alone if the file is damaged, which a run with a name tells."""
+    try:
+        return list(known_presets())
+    except SCEditError:
+        return list(PRESETS)
+
+
 def _read(file: Path) -> Presets:
     try:
         with file.open("rb") as opened:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,23 @@ class Screen:
         """The page, or where a node is drawn: uint8 (H, W, 3)."""
         clip = {} if node is None else {"clip": self.page.evaluate(_PLACE, node)}
         return np.asarray(Image.open(io.BytesIO(self.page.screenshot(**clip))).convert("RGB"))
+
+    def pictures(self, node: int) -> list[tuple[int, int]]:
+        """Sizes (W, H) of the pictures that a node shows."""
+        sizes = (
+            "id => (app.graph.getNodeById(id).imgs ?? []).map(i => [i.naturalWidth, i.naturalHeight])"
+            if not self.vue
+            else "id => [...document.querySelectorAll(`[data-node-id='${id}'] img`)]"
+            ".filter(i => i.clientWidth).map(i => [i.naturalWidth, i.naturalHeight])"
+        )
+        return sorted(map(tuple, self.page.evaluate(sizes, node)))
+
+    def wait_for_pictures(self, node: int, count: int = 1, seconds: float = 20) -> list[tuple[int, int]]:
+        """The same once there are so many, or when the time is over."""
+        deadline = time.monotonic() + seconds
+        while len(found := self.pictures(node)) != count and time.monotonic() < deadline:
+            self.page.wait_for_timeout(100)
+        return found
 
     def saved(self) -> dict[str, Any]:
         """The graph as the frontend would save it."""

@@ -103,17 +103,6 @@ def has_plot(screen, node):
     return int((screen.picture(node) > 245).all(-1).sum()) > 3000
 
 
-def pictures_of(screen, node):
-    """Sizes of the pictures that a node shows."""
-    sizes = (
-        "id => (app.graph.getNodeById(id).imgs ?? []).map(i => [i.naturalWidth, i.naturalHeight])"
-        if not screen.vue
-        else "id => [...document.querySelectorAll(`[data-node-id='${id}'] img`)].filter(i => i.clientWidth)"
-        ".map(i => [i.naturalWidth, i.naturalHeight])"
-    )
-    return sorted(map(tuple, screen.page.evaluate(sizes, node)))
-
-
 def until(screen, condition, seconds):
     """Wait until something is to be seen, if it comes."""
     deadline = time.monotonic() + seconds
@@ -126,12 +115,12 @@ def test_training_shows_losses_beside_the_preview_while_it_runs_and_after(screen
     screen.page.evaluate("app.graph.getNodeById(3).setSize([420, 1000])")
     screen.look_at(3)
     screen.start()
-    until(screen, lambda: len(pictures_of(screen, 3)) == 2 and has_plot(screen, 3), 30)
-    assert len(pictures_of(screen, 3)) == 2
+    until(screen, lambda: len(screen.pictures(3)) == 2 and has_plot(screen, 3), 30)
+    assert len(screen.pictures(3)) == 2
     assert has_plot(screen, 3)
     screen.server.interrupt()
     assert screen.wait() == "execution_interrupted"
-    assert len(pictures_of(screen, 3)) == 2
+    assert len(screen.pictures(3)) == 2
     assert has_plot(screen, 3)
 
 
@@ -157,5 +146,5 @@ def test_training_says_how_it_ended(screen):
     assert f"done, {step + 2} steps, " in done
     assert any("4 pictures" in text for text in screen.texts())
     screen.look_at(3)
-    until(screen, lambda: len(pictures_of(screen, 3)) == 1, 10)
-    assert len(pictures_of(screen, 3)) == 1  # no preview was asked for
+    until(screen, lambda: len(screen.pictures(3)) == 1, 10)
+    assert len(screen.pictures(3)) == 1  # no preview was asked for

@@ -92,6 +92,22 @@ def test_presets_keep_what_they_are_named_for(gallery):
     assert deep < detail < 0.75 * structure
 
 
+def test_presets_differ_by_more_than_seeds(gallery):
+    (apart,) = composition.presets_apart(
+        gallery, gallery.scenes[:1], ("structure", "deep"), ("canny",)
+    ).values()
+    assert apart > 2
+
+
+def test_colours_off_early_leave_edges_to_canny_and_colours_to_the_prompt(gallery):
+    one = figures.Gallery(gallery.studio, world.HELD_OUT[:1])
+    (edges_on, colors_on), (edges_off, colors_off) = (
+        composition.followed_against(one, schedule) for schedule in ("", "0:1, 0.6:1, 0.6:0")
+    )
+    assert edges_off > edges_on - 0.1
+    assert colors_off < 0.9 * colors_on
+
+
 def analysis_prompt(picture, caption, half):
     """A Skip Analysis of a picture, without half of the skips and without all."""
     return {

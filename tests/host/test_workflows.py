@@ -97,6 +97,22 @@ def test_a_bundled_workflow_has_a_thumbnail_and_is_flat(workflow):
 
 
 @pytest.mark.usefixtures("pictures")
+def test_app_mode_shows_widgets_and_pictures_that_are_in_the_graph(server):
+    known, apps = server.object_info(), {}
+    for workflow in WORKFLOWS:
+        graph = json.loads(workflow.read_text(encoding="utf-8"))
+        nodes = {str(node["id"]): node for node in graph["nodes"]}
+        app = graph["extra"].get("linearData")
+        if app is None:
+            continue
+        apps[workflow.stem] = [tuple(entry) for entry in app["inputs"]]
+        for node, widget in app["inputs"]:
+            assert widget in [slot["widget"]["name"] for slot in nodes[node]["inputs"] if "widget" in slot]
+            assert not any(slot["link"] for slot in nodes[node]["inputs"] if slot["name"] == widget)
+        assert all(known[nodes[node]["type"]]["output_node"] for node in app["outputs"])
+    assert [widget for _, widget in apps["scedit_canny"]] == ["image", "text", "strength", "seed"]
+
+
 def test_the_mixer_takes_depth_once_its_nodes_are_switched_on(server, tmp_path):
     graph = json.loads(MIXER.read_text(encoding="utf-8"))
     muted = [node for node in graph["nodes"] if node["mode"] == workflow_module.MUTED]

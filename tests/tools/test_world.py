@@ -46,3 +46,11 @@ def test_figures_are_perfect_for_the_same_picture_and_fall_with_its_distance() -
     assert measure.color_error(other, one) > 10
     kept = np.ones(one.shape[:2], bool)
     assert measure.kept_error(np.clip(one.astype(int) + 3, 0, 255).astype(np.uint8), one, kept) <= 3
+
+
+def test_the_colours_that_a_caption_names_are_in_the_scene() -> None:
+    def errors(change):
+        return [measure.named_error(change(s.picture), world.named_places(s)) for s in SCENES]
+
+    assert max(errors(np.asarray)) <= 12  # that colours are drawn apart from their names
+    assert np.mean(errors(lambda picture: np.roll(picture, 1, axis=-1))) > 50

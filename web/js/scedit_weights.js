@@ -27,6 +27,11 @@ export function shown(number) {
     return String(Math.round(number * 1000) / 1000 || 0); // never -0
 }
 
+/** Which rows, by their order, are switched on: only their corners are in the game. */
+export function activeOf(rows) {
+    return rows.map(({ isOn }, k) => (isOn ? k : -1)).filter((k) => k >= 0);
+}
+
 /** Corners [x, y] on the circle of radius 1, y downwards: two left and right, three and more from the top on. */
 export function cornersOf(count) {
     const first = count === 2 ? -1 : count === 4 ? -0.75 : -0.5; // half turns: four stand on a side

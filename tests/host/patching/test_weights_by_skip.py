@@ -94,16 +94,26 @@ def test_what_cannot_be_is_refused_in_a_sentence(pack, steered, inputs, words):
         steered(**inputs)
 
 
-def test_users_have_presets_of_their_own(pack, steered):
+def listed(node):
+    """The presets that a node's schema tells the frontend."""
+    (text,) = (one for one in node.define_schema().inputs if one.id == "skip_weights")
+    return text.as_dict()["scedit_presets"]
+
+
+def test_users_have_presets_of_their_own(pack, nodes, steered):
+    node, ours = nodes["SCEditCondition"], ["structure", "detail", "colour", "deep", "shallow"]
+    assert listed(node) == ours
     file = pack.nodes.files.folders.own_folder() / "presets.txt"
     file.parent.mkdir(exist_ok=True)
     try:
         file.write_text("\ufeffmy own: 0, 1\ndeep: 1\n", encoding="utf-8")
         assert torch.equal(steered(skip_weights="my own"), steered(skip_weights="0, 0.2, 0.4, 0.6, 0.8, 1"))
         assert torch.equal(steered(skip_weights="Deep"), steered())
+        assert listed(node) == [*ours, "my own"]
         file.write_text("my own 0, 1", encoding="utf-8")
         with pytest.raises(pack.scedit_core.SCEditError, match=r"line 1 of presets\.txt"):
             steered(skip_weights="my own")
+        assert listed(node) == ours  # a node without a preset goes on
         assert torch.equal(steered(skip_weights="0:1"), steered())
     finally:
         file.unlink()
