@@ -93,6 +93,7 @@ def growing(folder: str, steps: int) -> dict[str, Any]:
 def scaling(steps: int) -> dict[str, Any]:
     """Time of a step in this process, one of those of the environment, and the bytes that travel in it."""
     side = LARGE // 8
+    torch.manual_seed(0)  # the processes have the same pictures
     pictures = [Example(torch.randn(4, side, side), "", (torch.rand(1, 3, LARGE, LARGE),)) for _ in range(16)]
     sent, real = [], dist.all_reduce
 

@@ -22,7 +22,7 @@ SETTINGS = {"caption_dropout": 0.5, "accumulation": 2, "steps": 2}
 
 
 @pytest.fixture(scope="module")
-def checkpoint(sandbox_models) -> tuple[Any, Any]:
+def checkpoint(host_mode, sandbox_models) -> tuple[Any, Any]:
     """MODEL and CLIP of the sandbox's checkpoint."""
     load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
     path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
@@ -147,7 +147,7 @@ BAD = {
     ),
     "no CLIP": (
         lambda hosted, path: {"dataset": [hosted(clip=None)]},
-        ["'my_set0'", "without a CLIP", "connect clip"],
+        ["'my_set", "without a CLIP", "connect clip"],
     ),
     "no pictures": (
         lambda hosted, path: {"dataset": [hosted(written(path, count=0, hints=("canny",)))]},
