@@ -145,10 +145,17 @@ def test_a_signal_ends_a_run_after_its_step_with_its_state(tmp_path):
     assert f"stopped at step {status.step} of 100000" in said
 
 
-def test_the_help_teaches_without_loading_comfyui():
-    said = train("run", "--help", COMFYUI_PATH="")
-    assert "[training]  How it learns." in said
-    assert "[run]  Where results go" in said
-    assert "From 1 to 4096. Default 4." in said
-    assert "torchrun --nproc-per-node=4 train.py run JOB.toml" in train("--help")
-    assert "invalid choice" in train("paint", expected=2)
+def test_the_help_teaches_without_loading_comfyui(train_modules, capsys):
+    assert "torchrun --nproc-per-node=4 train.py run JOB.toml" in train("--help", COMFYUI_PATH="")
+    for arguments, words in {
+        ("run", "--help"): [
+            "[training]  How it learns.",
+            "[run]  Where results go",
+            "From 1 to 4096. Default 4.",
+        ],
+        ("paint",): ["invalid choice"],
+    }.items():
+        with pytest.raises(SystemExit):
+            train_modules[0].main([*arguments])
+        told = capsys.readouterr()
+        assert [word for word in words if word not in told.out + told.err] == []

@@ -85,12 +85,13 @@ def test_a_job_leaves_all_that_was_promised(done):
     assert "step 4 of 4, loss" in done[1]
 
 
-def test_it_is_done_before_and_exported_where_it_is_used(done, tmp_path):
+def test_it_is_done_before_and_exported_where_it_is_used(done, tmp_path, train_py):
     folder = done[0]
     before = (folder / "edges" / "metrics.jsonl").read_bytes()
-    assert "done before, 4 steps" in train("run", folder / "job.toml")
+    status, said = train_py("run", folder / "job.toml")
+    assert (status, "done before, 4 steps" in said) == (0, True)
     assert (folder / "edges" / "metrics.jsonl").read_bytes() == before
-    train("export", folder / "job.toml", "--to", tmp_path, "--dtype", "fp16")
+    assert train_py("export", folder / "job.toml", "--to", tmp_path, "--dtype", "fp16")[0] == 0
     exported = read_checkpoint(tmp_path / "edges.safetensors")
     assert {value.dtype for value in exported.state_dict.values()} == {torch.float16}
     assert exported.metadata["scedit.train.steps"] == "4"
