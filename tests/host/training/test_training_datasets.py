@@ -22,12 +22,24 @@ SETTINGS = {"caption_dropout": 0.5, "accumulation": 2, "steps": 2}
 
 
 @pytest.fixture(scope="module")
-def checkpoint(host_mode, sandbox_models) -> tuple[Any, Any]:
+def checkpoint(sandbox_models) -> tuple[Any, Any]:
     """MODEL and CLIP of the sandbox's checkpoint."""
     load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
     path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
     model, clip, *_ = comfy.sd.load_checkpoint_guess_config(str(path))
     return model, clip
+
+
+@pytest.fixture
+def sc(nodes: dict[str, Any]) -> Any:
+    """The node that trains styles, as a ComfyUI for CPUs has it, which casts the checkpoint's fp16."""
+    return nodes["SCEditTrainSCTuner"]
+
+
+@pytest.fixture
+def csc(nodes: dict[str, Any]) -> Any:
+    """The node that trains controls, likewise."""
+    return nodes["SCEditTrainCSCTuner"]
 
 
 @pytest.fixture(scope="module")
