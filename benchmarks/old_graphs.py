@@ -126,17 +126,23 @@ def compare(name: str, old: dict[str, np.ndarray], new: dict[str, np.ndarray]) -
 
 
 def write(commit: str, prompts: dict[str, Prompt], found: Ends) -> None:
-    """Keep the graphs that sample, and their latents."""
+    """Keep the graphs that sample, and their latents, but for trainings: seeds learn other tuners since."""
     FOLDER.mkdir(exist_ok=True)
     latents = {
         f"{name}/{node}": values
         for name, nodes in found.items()
         for node, values in nodes.items()
         if node.startswith("latent")
+        and not any("Train" in each["class_type"] for each in prompts[name].values())
     }
     kept = {name: prompts[name] for name in prompts if any(key.startswith(f"{name}/") for key in latents)}
     PROMPTS.write_text(json.dumps({"commit": commit, "prompts": kept}, indent=1) + "\n", encoding="utf-8")
     save_file(latents, LATENTS)
+
+
+def trains(prompt: Prompt) -> bool:
+    """True if one of its nodes is a training."""
+    return any("Train" in entry["class_type"] for entry in prompt.values())
 
 
 def main() -> None:

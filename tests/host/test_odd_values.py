@@ -18,8 +18,9 @@ import comfy.sd
 import folder_paths
 import pytest
 import torch
+from dataset_tools import write
 from detector_tools import weight_file
-from executor_tools import Executor
+from executor_tools import OMITTED, Executor
 from host_tools import load, picture, tiny_model
 from odd_values import cases
 from PIL import Image
@@ -34,7 +35,9 @@ ENDINGS = ("done", "cancelled", "refused", "the host")
 
 
 @pytest.fixture(scope="module")
-def things(pack: Any, nodes: dict[str, Any], sandbox_models: Path) -> dict[str, Any]:
+def things(
+    pack: Any, nodes: dict[str, Any], sandbox_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """A good value of each type that only nodes make."""
     model = tiny_model()
     tuner, control = load(nodes, "SCEditLoadSCTuner", "sc_full"), load(nodes, "SCEditLoadCSCTuner", "csc_k1")
@@ -43,9 +46,12 @@ def things(pack: Any, nodes: dict[str, Any], sandbox_models: Path) -> dict[str, 
     _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
     width = model.model.model_config.unet_config["context_dim"]
     condition = pack.nodes.compose.Condition(control, picture(32, 32))
+    prepared = write(tmp_path_factory.mktemp("data") / "set", 2)
+    stored = pack.scedit_core.training.dataset.shards.open_dataset(prepared)
     return {
         "MODEL": model, "CLIP": clip, "VAE": vae, "SCEDIT_TUNER": tuner, "SCEDIT_CONTROL": control,
         "SCEDIT_CONDITION": (condition,), "IMAGE": picture(32, 32), "MASK": torch.ones(1, 32, 32),
+        "SCEDIT_DATASET": pack.nodes.sockets.HostedDataset(prepared, stored),
         "LATENT": {"samples": torch.zeros(1, 4, 4, 4)}, "CONDITIONING": [[torch.zeros(1, 7, width), {}]],
     }  # fmt: skip
 
@@ -57,7 +63,11 @@ def two_gigabytes(_device: Any = None, torch_free_too: bool = False) -> Any:
 
 @pytest.fixture(scope="module")
 def executor(
-    pack: Any, nodes: dict[str, Any], things: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+    pack: Any,
+    nodes: dict[str, Any],
+    things: dict[str, Any],
+    sandbox_models: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Executor]:
     """The executor, with short settings where the defaults take long, on a small computer."""
     base, weights = tmp_path_factory.mktemp("odd"), pack.nodes.files.folders.annotator_folder()
@@ -66,16 +76,24 @@ def executor(
     Image.new("RGB", (64, 64)).save(folder / "a.png")
     (folder / "a.txt").write_text("a picture")
     weight_file(weights, "ControlNetHED.pth")
+    job = base / "output" / "scedit_jobs" / "edges"
+    job.mkdir(parents=True)
+    (job / "job.toml").touch()
     small = {
         "folder": "set", "tuner_name": GOLDEN.tuner("sc_full").name, "resolution": 64, "steps": 1,
         "ratio": 4.0, "accumulation": 1, "width": 32, "height": 32,
         "SCEDIT_TUNER,SCEDIT_CONTROL": things["SCEDIT_TUNER"],
         "SCEditLoadCSCTuner.tuner_name": GOLDEN.tuner("csc_k1").name,
+        "checkpoint": "scedit_sandbox.safetensors", "job": job.name,
+        # latents, captions and hints are given instead
+        "SCEditTrainSCTuner.dataset": OMITTED, "SCEditTrainCSCTuner.dataset": OMITTED,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_paths, "input_directory", str(folder.parent))
         patch.setattr(folder_paths, "output_directory", str(base / "output"))
         patch.setattr(comfy.model_management, "get_free_memory", two_gigabytes)
+        places = ([str(sandbox_models / "checkpoints")], {".safetensors"})
+        patch.setitem(folder_paths.folder_names_and_paths, "checkpoints", places)
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         patch.setenv("HF_HUB_CACHE", str(base / "cache"))
         running = Executor(nodes, {**things, **small})
