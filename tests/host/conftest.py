@@ -43,7 +43,7 @@ if COMFYUI:
     import comfy.model_patcher
     import folder_paths
     import utils.extra_config  # noqa: F401 - as main.py does: later nodes.py has comfy/utils.py answer to this name
-    from host_tools import load, tiny_model
+    from host_tools import as_found, load, tiny_model
     from server_tools import PHOTO, server_module, studio_module
 
 
@@ -141,12 +141,9 @@ def output(tmp_path: Path, pack: Any) -> Iterator[Path]:
     """Output folder of this test; what it saves among the tuners is gone after it."""
     before = folder_paths.get_output_directory()
     folder_paths.set_output_directory(str(tmp_path / "output"))
-    tuners = Path(folder_paths.models_dir, "scedit")
-    there = set(tuners.rglob("*"))
-    yield tmp_path / "output"
+    with as_found(Path(folder_paths.models_dir, "scedit")):
+        yield tmp_path / "output"
     folder_paths.set_output_directory(before)
-    for path in sorted(set(tuners.rglob("*")) - there, reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import comfy.latent_formats
@@ -82,3 +84,12 @@ def sample(
         return comfy.sample.sample(
             model, noise, steps, cfg, "euler", "normal", positive, negative, latent, disable_pbar=True, seed=1
         )
+
+
+@contextmanager
+def as_found(folder: Path) -> Iterator[None]:
+    """What is written to a folder inside is gone afterwards."""
+    there = set(folder.rglob("*"))
+    yield
+    for path in sorted(set(folder.rglob("*")) - there, reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()

@@ -21,7 +21,7 @@ import torch
 from dataset_tools import write
 from detector_tools import weight_file
 from executor_tools import OMITTED, Executor
-from host_tools import load, picture, tiny_model
+from host_tools import as_found, load, picture, tiny_model
 from odd_values import cases
 from PIL import Image
 from support import GOLDEN, REPOSITORY, load_module
@@ -97,7 +97,8 @@ def executor(
         patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         patch.setenv("HF_HUB_CACHE", str(base / "cache"))
         running = Executor(nodes, {**things, **small})
-        yield running
+        with as_found(Path(folder_paths.models_dir, "scedit")):
+            yield running
         running.close()
     for file in weights.iterdir():
         file.unlink()
