@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from folder_tools import ramp, save
-from prepare_tools import DEVICE, SETTINGS, Cancelled, Stopping, captions, files, means, pictures, run
+from prepare_tools import DEVICE, SETTINGS, Cancelled, Stopping, captions, files, means, run
 
 from scedit_core import SCEditError
 from scedit_core.training.dataset.buckets import Crop
@@ -32,18 +32,6 @@ ALL = [f"<t> caption {name}" for name in "abcdefg"]
 def small_shards(monkeypatch):
     """Three examples to a shard, where real ones have thousands."""
     monkeypatch.setattr(writer, "MOST_EXAMPLES", 3)
-
-
-@pytest.fixture
-def place(tmp_path):
-    """Seven pictures, three of them in a folder below."""
-    return pictures(tmp_path / "pictures")
-
-
-@pytest.fixture
-def target(tmp_path):
-    """Where the set goes."""
-    return tmp_path / "sets" / "mine"
 
 
 def test_an_example_is_what_the_folder_node_makes_of_a_picture(place, target):

@@ -12,18 +12,6 @@ from scedit_core import SCEditError
 from scedit_core.training.dataset.shards.drawing import PrepareSettings
 
 
-@pytest.fixture
-def place(tmp_path):
-    """Seven pictures, three of them in a folder below."""
-    return pictures(tmp_path / "pictures")
-
-
-@pytest.fixture
-def target(tmp_path):
-    """Where the set goes."""
-    return tmp_path / "sets" / "mine"
-
-
 def _with(field, value):
     return lambda settings, device: (replace(settings, **{field: value}), device)
 

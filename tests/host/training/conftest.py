@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -44,3 +45,14 @@ def train_py(
         return status, told.out + told.err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def checkpoint(sandbox_models: Path) -> dict[str, Any]:
+    """CLIP and VAE of the sandbox's checkpoint."""
+    import comfy.sd
+
+    load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
+    path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
+    _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
+    return {"clip": clip, "vae": vae}

@@ -9,18 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import REPOSITORY, load_module
 
 WIDE, TALL = (192, 64), (64, 192)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(sandbox_models):
-    """CLIP and VAE of the sandbox's checkpoint."""
-    load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
-    path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
-    _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
-    return {"clip": clip, "vae": vae}
 
 
 @pytest.fixture

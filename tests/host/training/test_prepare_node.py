@@ -13,19 +13,9 @@ import torch
 from detector_tools import weight_file
 from host_tools import run
 from PIL import Image
-from support import REPOSITORY, load_module
 
 WIDE, TALL = (192, 64), (64, 192)
 GIVEN = {"folder": "set/cats", "name": "cats", "resolution": 128, "buckets": True, "trigger": "<sce>"}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(sandbox_models):
-    """CLIP and VAE of the sandbox's checkpoint."""
-    load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
-    path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
-    _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
-    return {"clip": clip, "vae": vae}
 
 
 @pytest.fixture
