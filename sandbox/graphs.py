@@ -12,7 +12,10 @@ __all__ = [
     "AREA",
     "CFG",
     "CHECKPOINT",
+    "SAVE",
+    "STEPS",
     "Control",
+    "Graph",
     "Painting",
     "Strip",
     "graph",
@@ -23,6 +26,7 @@ __all__ = [
 CHECKPOINT = "scedit_sandbox.safetensors"
 SIDE = 256
 AREA = 160  # width of each of two areas, which overlap: where they end, the host averages them
+STEPS = 20
 CFG = 1.5  # more makes colours overshoot
 SAVE = "save"
 HINTS: dict[str, tuple[str, dict[str, int]]] = {
@@ -145,7 +149,7 @@ def _sampling(model: list[Any], seed: int) -> Graph:
             negative=["negative", 0],
             latent_image=["latent", 0],
             seed=seed,
-            steps=20,
+            steps=STEPS,
             cfg=CFG,
             sampler_name="euler",
             scheduler="normal",

@@ -126,8 +126,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, sandbox_models: Path) -> It
 
 @pytest.fixture(scope="session")
 def studio(server: Any) -> Any:
-    """Paints with the sandbox's model; what one test has painted, the next gets at once."""
-    return studio_module.Studio(server)
+    """Paints with the sandbox's model; what one test has painted, the next gets at once.
+
+    In half of the demo's steps, which its figures survive: most of a test's time goes into them.
+    """
+    return studio_module.Studio(server, steps=10)
 
 
 @pytest.fixture(scope="session")
