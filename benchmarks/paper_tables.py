@@ -3,10 +3,10 @@
     python dev.py bench paper_tables [--table 1 2 5 6] [--steps N] [--seeds 0 1 2] [--json FILE]
 
 Every method learns from the same scenes with the same batches, noise, loss, optimizer and number of steps,
-and in Tables 1 and 2 also for the same time. Each figure is appended to FILE as a line of JSON as soon as it is
-there: a run that was cut goes on, and further seeds or tables add to it. `--sweep RATE ...` trains each method
-at several rates instead, with a seed that no table uses, and prints their losses. All of it takes about 40
-minutes of one quiet CPU core.
+and in Tables 1 and 2 also for the same time. Each figure is appended to FILE as a line of JSON as soon as it
+is there: a run that was cut goes on, and further seeds or tables add to it. `--sweep RATE ...` trains each
+method at several rates instead, with a seed that no table uses, and prints their losses. All of it takes
+about 40 minutes of one quiet CPU core.
 """
 
 from __future__ import annotations
@@ -16,77 +16,20 @@ import importlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from paper_lessons import REPOSITORY, Lesson, Lessons, opened
-from tuning_peers import AdapterPeer, ControlPeer, FullPeer, LoRAPeer
+from paper_methods import BATCHES, METHODS, STEPS, TABLES, TIMED, Table
 
-STEPS, BATCHES = {"control": 200, "style": 40}, {"control": 4, "style": 8}
 TIME_ROUNDS = 9
 SWEEP_SEED = 100
 BASE = "base model"
 WEIGHT_BYTES = 12  # of a trained weight beside itself: its gradient and AdamW's two moments
 
-Make = Callable[[Lessons], torch.nn.Module]
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Method:
-    """Something to train in a lesson, at the best of the rates 5e-4, 2e-3 and 8e-3 by its training loss."""
-
-    lesson: str
-    make: Make
-    rate: float = 2e-3
-
-
-METHODS = {
-    "full tuning": Method("style", lambda lessons: FullPeer(lessons.unet)),
-    "LoRA r=64": Method("style", lambda lessons: LoRAPeer(lessons.unet, 64)),
-    "LoRA r=6": Method("style", lambda lessons: LoRAPeer(lessons.unet, 6)),
-    "SC ratio 1": Method("style", lambda lessons: lessons.sc()),
-    "SC ratio 5": Method("style", lambda lessons: lessons.sc(ratio=5.0)),
-    "SC ratio 10": Method("style", lambda lessons: lessons.sc(ratio=10.0)),
-    "SC skips 0, 8": Method("style", lambda lessons: lessons.sc(blocks=(0, 8))),
-    "SC skips 0, 2, 4, 6, 8": Method("style", lambda lessons: lessons.sc(blocks=(0, 2, 4, 6, 8))),
-    "SC conv, ratio 8": Method("style", lambda lessons: lessons.sc(ratio=8.0, op="conv")),
-    "SC lora": Method("style", lambda lessons: lessons.sc(op="lora")),
-    "ControlNet": Method("control", lambda lessons: ControlPeer(lessons.unet, lessons.config)),
-    "T2I-Adapter": Method("control", lambda lessons: AdapterPeer(lessons.config)),
-    "CSC k=1": Method("control", lambda lessons: lessons.csc()),
-    "CSC k=3": Method("control", lambda lessons: lessons.csc(kernel=3)),
-    "CSC k=1, skips 0, 2, 3, 5, 6, 8": Method(
-        "control", lambda lessons: lessons.csc(blocks=(0, 2, 3, 5, 6, 8))
-    ),
-    "CSC dual conv": Method("control", lambda lessons: lessons.csc(is_dual=True)),
-    "CSC k=1, ratio 10": Method("control", lambda lessons: lessons.csc(ratio=10.0)),
-}
-
-
-@dataclass(frozen=True)
-class Table:
-    """One of the paper's tables: which methods it compares, with which of them as 1."""
-
-    title: str
-    methods: Sequence[str]
-    reference: str
-
-
-TABLES = {
-    1: Table(
-        "Table 1: styles",
-        ("full tuning", "LoRA r=64", "LoRA r=6", "SC ratio 1", "SC ratio 10"),
-        "full tuning",
-    ),
-    2: Table("Table 2: controls, canny", ("ControlNet", "T2I-Adapter", "CSC k=1", "CSC k=3"), "ControlNet"),
-    5: Table("Table 5: SC-Tuner", [name for name in METHODS if name.startswith("SC")], "SC ratio 1"),
-    6: Table("Table 6: CSC-Tuner", [name for name in METHODS if name.startswith("CSC")], "CSC k=1"),
-}
-TIMED = {"style": "SC ratio 1", "control": "CSC k=1"}  # whose time the others get as well
 
 
 class Records:
@@ -195,18 +138,18 @@ class Benchmark:
 
 def report(records: Records, table: Table, steps: int) -> None:
     """Print a table as Markdown: what is there of it."""
-    lesson = METHODS[table.methods[0]].lesson
+    lesson = METHODS[table.reference].lesson
     timed = "time" if table.reference in ("full tuning", "ControlNet") else ""
     figure = "edge F1" if lesson == "control" else "style distance"
     heads = [figure, "held-out loss", *([f"{figure}, same time"] if timed else ())]
-    heads += ["weights", "MB kept", "MB with optimizer", "time"]
+    heads += ["weights", "MB kept", "MB with optimizer", "time", "the paper: FID, memory, time"]
     print(f"\n{table.title}, {steps} steps of {BATCHES[lesson]} pictures\n")
     print(f"| method | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")
     without = records.all({"kind": "figure", "method": BASE, "lesson": lesson})
     for one in without:
         print(f"| {BASE} | {one['figure']:.3f} | {one['loss']:.4f} |{' |' * (len(heads) - 2)}")
     reference = records.all({"kind": "cost", "method": table.reference})
-    for name in table.methods:
+    for name, paper in table.methods.items():
         found = records.all({"kind": "figure", "method": name, "of": "steps", "steps": steps})
         cells = [spread([one["figure"] for one in found], 3), spread([one["loss"] for one in found], 4)]
         if timed:
@@ -223,7 +166,7 @@ def report(records: Records, table: Table, steps: int) -> None:
                 f"{held / 1e6:.1f}",
                 f"{ratio:.2f}",
             ]
-        print(f"| {name} | {' | '.join(cells)} |")
+        print(f"| {name} | {' | '.join([*cells, paper])} |")
 
 
 def spread(values: Sequence[float], digits: int) -> str:
@@ -260,7 +203,7 @@ def main() -> None:
                 benchmark.train(name, seed)
     for table in options.table:
         chosen = TABLES[table]
-        report(records, chosen, options.steps or STEPS[METHODS[chosen.methods[0]].lesson])
+        report(records, chosen, options.steps or STEPS[METHODS[chosen.reference].lesson])
 
 
 if __name__ == "__main__":

@@ -13,12 +13,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any, Literal
 
-import comfy.cldm.cldm
-import comfy.ldm.modules.attention
-import comfy.ops
-import comfy.t2i_adapter.adapter
 from torch import Tensor, nn
+from workbench import comfy
 
+attention = comfy.ldm.modules.attention
 _NOT_OF_CONTROLS = ("out_channels", "transformer_depth_output")  # a ControlNet has no decoder
 
 
@@ -134,7 +132,7 @@ class FullPeer(Peer):
 
 def linear_layers(unet: nn.Module) -> list[nn.Linear]:
     """Those of every transformer block: of its attentions and of its feed-forward."""
-    blocks = [m for m in unet.modules() if isinstance(m, comfy.ldm.modules.attention.BasicTransformerBlock)]
+    blocks = [m for m in unet.modules() if isinstance(m, attention.BasicTransformerBlock)]
     return [layer for block in blocks for layer in block.modules() if isinstance(layer, nn.Linear)]
 
 
@@ -155,9 +153,9 @@ def _use_pytorch_attention(network: nn.Module) -> None:
         return args, {**given, "transformer_options": options}
 
     for module in network.modules():
-        if isinstance(module, comfy.ldm.modules.attention.CrossAttention):
+        if isinstance(module, attention.CrossAttention):
             module.register_forward_pre_hook(chosen, with_kwargs=True)
 
 
 def _attention(_chosen: Any, *args: Any, **kwargs: Any) -> Tensor:
-    return comfy.ldm.modules.attention.attention_pytorch(*args, **kwargs)
+    return attention.attention_pytorch(*args, **kwargs)
