@@ -80,11 +80,11 @@ class Benchmark:
             self.records.add(cost)
 
     def without(self, lesson: str) -> None:
-        """The base model's own figures, by tuners that have learnt nothing."""
-        if not self.records.all({"kind": "figure", "method": BASE, "lesson": lesson}):
-            name = next(name for name, method in METHODS.items() if method.lesson == lesson and "SC" in name)
-            facts = {"method": BASE, "lesson": lesson, "seed": 0, "steps": 0, "of": "steps"}
-            self._measure(self._run(name, 0), facts)
+        """The base model's own figures, by tuners that have learnt nothing and change nothing."""
+        facts = {"kind": "figure", "method": BASE, "lesson": lesson}
+        if not self.records.all(facts):
+            name = TIMED[lesson]
+            self.records.add({**facts, "seed": 0, "steps": 0, **self._measured(self._run(name, 0), lesson)})
 
     def train(self, name: str, seed: int) -> None:
         """One method with one seed, measured after the steps of all and after the time of all."""
@@ -93,12 +93,14 @@ class Benchmark:
         if any(name in TABLES[table].methods for table in (1, 2)):
             (cost,) = self.records.all({"kind": "cost", "method": name})
             wanted["time"] = round(wanted["steps"] / cost["time"])
-        facts = {"method": name, "lesson": lesson, "seed": seed}
-        wanted = {of: n for of, n in wanted.items() if not self._has({**facts, "steps": n, "of": of})}
-        run = self._run(name, seed) if wanted else None
-        for of, steps in sorted(wanted.items(), key=lambda item: item[1]):
+        facts = {"kind": "figure", "method": name, "lesson": lesson, "seed": seed}
+        missing = {of: n for of, n in wanted.items() if not self.records.all({**facts, "steps": n, "of": of})}
+        run = self._run(name, seed) if missing else None
+        for steps in sorted(set(missing.values())):
             run.learn(steps)
-            self._measure(run, {**facts, "steps": steps, "of": of})
+            found = {"steps": steps, **self._measured(run, lesson)}
+            for of in (of for of, n in missing.items() if n == steps):
+                self.records.add({**facts, "of": of, **found})
 
     def sweep(self, name: str, rate: float) -> float:
         """Mean training loss in the second half of half of the steps, at a rate."""
@@ -106,15 +108,11 @@ class Benchmark:
         run.learn(steps)
         return statistics.fmean(run.losses[steps // 2 :])
 
-    def _has(self, facts: Record) -> bool:
-        return bool(self.records.all({"kind": "figure", **facts}))
-
-    def _measure(self, run: Any, facts: Record) -> None:
-        taught = self._lesson(facts["lesson"])
+    def _measured(self, run: Any, lesson: str) -> Record:
+        taught = self._lesson(lesson)
         figure = taught.score(self.lessons.painted(run, taught))
         loss = self._paper_run.held_out_loss(run, taught.held_out)
-        found = {"rate": run.config.learning_rate, "figure": figure, "loss": loss, "seconds": run.seconds}
-        self.records.add({"kind": "figure", **facts, **found})
+        return {"rate": run.config.learning_rate, "figure": figure, "loss": loss, "seconds": run.seconds}
 
     def _run(self, name: str, seed: int, rate: float | None = None) -> Any:
         method = METHODS[name]
