@@ -25,7 +25,7 @@ import torch
 from host_start import Meter, add_device_option
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from tuning_peers import AdapterPeer
+from tuning_peers import AdapterPeer, fuse_attention
 from workbench import UNET_SD15, comfy, control_network, load_pack, moved, randomize, unet_model
 from workbench import device as host_device
 
@@ -73,22 +73,6 @@ def part(options: dict[str, Any], name: str) -> Iterator[None]:
         yield
     finally:
         del options["part"]
-
-
-def fuse_attention(network: nn.Module) -> None:
-    """PyTorch's attention in place of what ComfyUI chooses for a CPU; its ControlNet has no option for it."""
-
-    def override(_original: Any, *args: Any, **kwargs: Any) -> Tensor:
-        return host_attention.attention_pytorch(*args, **kwargs)
-
-    def choose(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        given = kwargs.get("transformer_options", {})
-        options = {**given, "optimized_attention_override": override}
-        return args, {**kwargs, "transformer_options": options}
-
-    for module in network.modules():
-        if isinstance(module, host_attention.CrossAttention):
-            module.register_forward_pre_hook(choose, with_kwargs=True)
 
 
 class Cost:

@@ -41,7 +41,7 @@ class ControlPeer(Peer):
         sizes = {name: value for name, value in config.items() if name not in _NOT_OF_CONTROLS}
         sizes["operations"] = comfy.ops.disable_weight_init
         self.network = comfy.cldm.cldm.ControlNet(**sizes, hint_channels=3)
-        _use_pytorch_attention(self.network)
+        fuse_attention(self.network)
         copied = unet.state_dict()
         start = {name: copied.get(name, weights) for name, weights in self.network.state_dict().items()}
         self.network.load_state_dict(start)
@@ -145,17 +145,17 @@ def _held(unet: nn.Module) -> list[tuple[nn.Module, str, nn.Parameter]]:
     ]
 
 
-def _use_pytorch_attention(network: nn.Module) -> None:
-    """PyTorch's attention, as the pack trains with; a ControlNet of ComfyUI has no option for it."""
+def fuse_attention(network: nn.Module) -> None:
+    """PyTorch's attention in place of what ComfyUI chooses for a CPU; its ControlNet has no option for it."""
 
-    def chosen(_: nn.Module, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        options = {**given.get("transformer_options", {}), "optimized_attention_override": _attention}
-        return args, {**given, "transformer_options": options}
+    def override(_original: Any, *args: Any, **kwargs: Any) -> Tensor:
+        return attention.attention_pytorch(*args, **kwargs)
+
+    def choose(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        given = kwargs.get("transformer_options", {})
+        options = {**given, "optimized_attention_override": override}
+        return args, {**kwargs, "transformer_options": options}
 
     for module in network.modules():
         if isinstance(module, attention.CrossAttention):
-            module.register_forward_pre_hook(chosen, with_kwargs=True)
-
-
-def _attention(_chosen: Any, *args: Any, **kwargs: Any) -> Tensor:
-    return attention.attention_pytorch(*args, **kwargs)
+            module.register_forward_pre_hook(choose, with_kwargs=True)
