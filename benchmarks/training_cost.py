@@ -25,6 +25,7 @@ import torch
 from host_start import Meter, add_device_option
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from tuning_peers import AdapterPeer, fuse_attention
 from workbench import UNET_SD15, comfy, control_network, load_pack, moved, randomize, unet_model
 from workbench import device as host_device
 
@@ -74,22 +75,6 @@ def part(options: dict[str, Any], name: str) -> Iterator[None]:
         del options["part"]
 
 
-def fuse_attention(network: nn.Module) -> None:
-    """PyTorch's attention in place of what ComfyUI chooses for a CPU; its ControlNet has no option for it."""
-
-    def override(_original: Any, *args: Any, **kwargs: Any) -> Tensor:
-        return host_attention.attention_pytorch(*args, **kwargs)
-
-    def choose(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        given = kwargs.get("transformer_options", {})
-        options = {**given, "optimized_attention_override": override}
-        return args, {**kwargs, "transformer_options": options}
-
-    for module in network.modules():
-        if isinstance(module, host_attention.CrossAttention):
-            module.register_forward_pre_hook(choose, with_kwargs=True)
-
-
 class Cost:
     """The methods to compare, around one U-Net."""
 
@@ -126,6 +111,8 @@ class Cost:
         sc = self.core.TunerSpec.sc(self.layout)
         csc = self.core.TunerSpec.csc(self.layout)
         found = {"full tuning": self.full, "ControlNet": self.control, f"LoRA rank {LORA_RANK}": self.lora}
+        if len(self.config["channel_mult"]) == 4:  # that of SDXL has another form
+            found["T2I-Adapter"] = self.adapter
         for name, spec in (("SC-Tuner", sc), ("CSC-Tuner", csc)):
             for mode in MODES:
                 label = name if mode == "off" else f"{name}, {mode}"
@@ -141,13 +128,12 @@ class Cost:
         network = control_network(self.config, torch.float32)
         moved(network, self.device)
         fuse_attention(network)
+        return self._beside(network, lambda: network(hint=self.hint, **self.inputs))
 
-        def predict(options: dict[str, Any]) -> Tensor:
-            with part(options, "trained"):
-                residuals = network(hint=self.hint, **self.inputs)
-            return self._predict(options, control=residuals)
-
-        return self._method(network, predict)
+    def adapter(self) -> Method:
+        """ComfyUI's T2I-Adapter beside the frozen U-Net."""
+        network = moved(AdapterPeer(self.config).network, self.device)
+        return self._beside(network, lambda: network(self.hint))
 
     def lora(self) -> Method:
         """`W x + B A x` on the four projections of every attention."""
@@ -192,6 +178,16 @@ class Cost:
             return self._predict(options)
 
         return self._method(tuners, predict)
+
+    def _beside(self, network: nn.Module, control: Callable[[], Any]) -> Method:
+        """A network whose outputs are added inside the frozen U-Net."""
+
+        def predict(options: dict[str, Any]) -> Tensor:
+            with part(options, "trained"):
+                made = control()
+            return self._predict(options, control=made)
+
+        return self._method(network, predict)
 
     def _method(self, trained: nn.Module, predict: Callable[[dict[str, Any]], Tensor]) -> Method:
         """In mixed precision, if the U-Net is not in float32; on a card also full tuning is."""

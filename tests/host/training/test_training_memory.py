@@ -10,7 +10,7 @@ import pytest
 from support import REPOSITORY, load_module
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-LORA, CONTROLNET = "LoRA rank 64", "ControlNet"
+LORA, CONTROLNET, T2I = "LoRA rank 64", "ControlNet", "T2I-Adapter"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,7 @@ def test_nothing_of_the_input_and_middle_blocks_is_kept(kept, tuner, memory):
     [
         ("SC-Tuner", LORA, 0.65),
         ("CSC-Tuner", CONTROLNET, 0.69),
+        ("CSC-Tuner", T2I, 0.97),
         ("SC-Tuner, cheap", LORA, 0.16),
         ("CSC-Tuner, cheap", CONTROLNET, 0.16),
         ("SC-Tuner, all", LORA, 0.09),
