@@ -53,7 +53,7 @@ def verdict(record: Record) -> str:
     said = next(filter(None, (rule(record) for rule in _RULES)))
     if record.hint_shift is not None:
         where = in_words(record.hint_shift)
-        said += f"; but the hints show what their pictures have {where} of it: make them anew"
+        said += f"; but the hints lie {where} of what their own pictures show: make them anew"
     return said
 
 

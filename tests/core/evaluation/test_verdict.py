@@ -43,7 +43,7 @@ SENTENCES = {
     "good on another base": (record(**BASES), GOOD),
     "hints beside their pictures": (
         record(hint_shift=(-16, 0)),
-        f"{GOOD}; but the hints show what their pictures have 16 pixels to the left of it: make them anew",
+        f"{GOOD}; but the hints lie 16 pixels to the left of what their own pictures show: make them anew",
     ),
     "zero": (
         record(change=0.0, figures=ways(0.07)),
@@ -68,13 +68,13 @@ SENTENCES = {
     ),
     "another base, unnamed": (
         record(figures=ways(0.08), losses=(0.3, 0.1, 0.3)),
-        "harms the picture: denoising loss 0.300, 0.100 without; does not follow edges: F1 0.08, 0.07 without, "
-        "0.09 with other pictures' edges; it was made for another base model, or its weights are damaged",
+        "harms the picture: denoising loss 0.300, 0.100 without; does not follow edges: F1 0.08, 0.07 "
+        "without, 0.09 with other pictures' edges; it was made for another base model, or its weights are damaged",
     ),
     "damaged": (
         record(figures=ways(0.08), losses=(0.3, 0.1, 0.3), **SAME),
-        "harms the picture: denoising loss 0.300, 0.100 without; does not follow edges: F1 0.08, 0.07 without, "
-        "0.09 with other pictures' edges; its weights are damaged",
+        "harms the picture: denoising loss 0.300, 0.100 without; does not follow edges: F1 0.08, 0.07 "
+        "without, 0.09 with other pictures' edges; its weights are damaged",
     ),
     "faint": (
         record(figures=ways(0.08), change=0.04),
