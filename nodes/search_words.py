@@ -28,7 +28,7 @@ WORDS: Mapping[str, str] = {
         "プロンプト"
     ),
     "SCEditEvaluateTuner": (
-        "test tuner, benchmark, metrics, score, f1, ssim, miou, does it work, 评估, 测试, 评测, 指标, 評価, 평가"
+        "test tuner, benchmark, metrics, score, f1, ssim, miou, quality, 评估, 测试, 评测, 指标, 評価, 평가"
     ),
     "SCEditSchedule": "strength over time, keyframes, timesteps, fade, curve, 强度变化, 时间表, スケジュール",
     "SCEditCompareSheet": (

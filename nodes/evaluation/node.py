@@ -36,7 +36,7 @@ class SCEditEvaluateTuner(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 io.Model.Input(
-                    "model", tooltip="The model that the tuner is for, with whatever else is to act beside it."
+                    "model", tooltip="The model that the tuner is for, with what else is to act beside it."
                 ),
                 io.Vae.Input("vae", tooltip="The model's VAE."),
                 TUNER.Input("tuner", optional=True, tooltip="The style to measure: this or control."),

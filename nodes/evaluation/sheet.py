@@ -49,5 +49,6 @@ def _image(pixels: np.ndarray) -> Tensor:
 def lines_of(measured: Measured) -> Sequence[str]:
     """What is said of it beside the sheet: the verdict, all figures, and what was left out."""
     record = measured.record
-    of = f"{record.pictures} pictures, {len(record.seeds)} seeds, {record.settings['steps']} steps"
+    steps, seeds = record.settings["steps"], ", ".join(map(str, record.seeds))
+    of = f"pictures: {record.pictures}, seeds: {seeds}, steps: {steps}"
     return [measured.verdict, *record.lines(), of, *(f"left out: {one}" for one in record.left_out)]

@@ -93,7 +93,8 @@ def _shift(kind: Kind, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Shift 
         return None
     of_found, of_hint = kind.maps
     shift = displacement([of_found(one) for one, _ in pairs], [of_hint(hint) for _, hint in pairs])
-    return shift if max(map(abs, shift)) >= _LEAST else None
+    right, down = (each if abs(each) >= _LEAST else 0 for each in shift)
+    return (right, down) if right or down else None
 
 
 def _values(

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from ..errors import shown
 from .displacement import in_words
-from .kinds import STYLE, Measure
+from .kinds import Measure
 from .record import INVERTED, MOVED, OFF, ON, SHUFFLED, Record
 
 # of the way from what comes without the hint to perfect: what counts as followed, and as followed a little
 FOLLOWED, A_LITTLE = 0.4, 0.1
 _BETTER = 0.2  # of that way: how much better another reading of the hint has to be to be the right one
-_HARM = 1.25  # a denoising loss that is so many times the one without the tuner
-_HELP = 0.98  # and one that shows that the tuner helps
+# denoising losses, as multiples of the one without the tuner: noise is the same, so that little tells much
+_HARM, _HELP = 1.05, 0.98
 _HARDLY = 1.0  # levels of 255 that pictures move by
 
 
@@ -72,7 +72,8 @@ def _is_inverted(record: Record) -> str | None:
         return None
     return (
         f"{record.row.does} only where black and white are exchanged: {_one(record, INVERTED)} then, "
-        f"{_figures(record)} with hints as they are; give it hints of the other polarity"
+        f"{_value(record, ON)} with hints as they are, {_value(record, OFF)} without; give it hints of the "
+        "other polarity"
     )
 
 
@@ -81,7 +82,8 @@ def _is_moved(record: Record) -> str | None:
         return None
     return (
         f"{record.row.does}, but {in_words(record.shift)} of where the hint has them: {_one(record, MOVED)} "
-        f"there, {_figures(record)} in place; the hints it learnt from were moved against their pictures"
+        f"there, {_value(record, ON)} in place, {_value(record, OFF)} without; the hints it learnt from were "
+        "moved against their pictures"
     )
 
 
@@ -98,14 +100,9 @@ def _harms(record: Record) -> str | None:
     on, off = record.loss(ON), record.loss(OFF)
     if not on > _HARM * off:
         return None
-    reason = (
-        "its weights are damaged"
-        if record.made_for
-        else "it was made for another base model, or its weights are damaged"
-    )
     return (
         f"harms the picture: denoising loss {on:.3f}, {off:.3f} without; {record.row.does_not}: "
-        f"{_figures(record)}; {reason}"
+        f"{_figures(record)}; its weights are damaged, or belong to another base model"
     )
 
 
@@ -148,21 +145,22 @@ def _is_better(record: Record, way: str) -> bool:
 
 
 def _one(record: Record, way: str) -> str:
+    """Such as 'F1 0.86'."""
+    measure = main_measure(record)
+    return f"{measure.name if measure else 'denoising loss'} {_value(record, way)}"
+
+
+def _value(record: Record, way: str) -> str:
+    """The deciding figure of a way; empty if it was not tried."""
     measure = main_measure(record)
     if measure is None:
-        return f"denoising loss {record.loss(way):.4f}"
-    return f"{measure.name} {record.figures[measure.key][way].mean:.{measure.digits}f}"
+        return "" if math.isnan(record.loss(way)) else f"{record.loss(way):.4f}"
+    ways = record.figures[measure.key]
+    return f"{ways[way].mean:.{measure.digits}f}" if way in ways else ""
 
 
 def _figures(record: Record) -> str:
     """Such as 'F1 0.86, 0.07 without, 0.09 with other pictures' edges'."""
-    measure = main_measure(record)
-    if measure is None:
-        digits, values = 4, {way: record.loss(way) for way in (OFF, SHUFFLED)}
-    else:
-        ways = record.figures[measure.key]
-        digits, values = measure.digits, {way: ways[way].mean for way in (OFF, SHUFFLED) if way in ways}
-    others = "" if record.kind == STYLE else f" with {record.row.others}"
-    words = {OFF: " without", SHUFFLED: others}
-    known = [f"{value:.{digits}f}{words[way]}" for way, value in values.items() if not math.isnan(value)]
+    words = {OFF: "without", SHUFFLED: f"with {record.row.others}"}
+    known = [f"{_value(record, way)} {said}" for way, said in words.items() if _value(record, way)]
     return ", ".join([_one(record, ON), *known])

@@ -52,29 +52,23 @@ SENTENCES = {
     ),
     "inverted": (
         record(figures=ways(0.12, inverted=0.8)),
-        "follows edges only where black and white are exchanged: F1 0.80 then, F1 0.12, 0.07 without, 0.09 "
-        "with other pictures' edges with hints as they are; give it hints of the other polarity",
+        "follows edges only where black and white are exchanged: F1 0.80 then, 0.12 with hints as they are, "
+        "0.07 without; give it hints of the other polarity",
     ),
     "moved": (
         record(figures=ways(0.15, moved=0.7), shift=(16, 0)),
-        "follows edges, but 16 pixels to the right of where the hint has them: F1 0.70 there, F1 0.15, 0.07 "
-        "without, 0.09 with other pictures' edges in place; the hints it learnt from were moved against "
-        "their pictures",
+        "follows edges, but 16 pixels to the right of where the hint has them: F1 0.70 there, 0.15 in "
+        "place, 0.07 without; the hints it learnt from were moved against their pictures",
     ),
     "another base": (
         record(figures=ways(0.08), losses=(0.3, 0.1, 0.3), **BASES),
         "made for another base model: it was trained on SD15 (eps), this is SD20 (v_prediction); does not "
         "follow edges: F1 0.08, 0.07 without, 0.09 with other pictures' edges",
     ),
-    "another base, unnamed": (
-        record(figures=ways(0.08), losses=(0.3, 0.1, 0.3)),
-        "harms the picture: denoising loss 0.300, 0.100 without; does not follow edges: F1 0.08, 0.07 "
-        "without, 0.09 with other pictures' edges; it was made for another base model, or its weights are damaged",
-    ),
     "damaged": (
         record(figures=ways(0.08), losses=(0.3, 0.1, 0.3), **SAME),
         "harms the picture: denoising loss 0.300, 0.100 without; does not follow edges: F1 0.08, 0.07 "
-        "without, 0.09 with other pictures' edges; its weights are damaged",
+        "without, 0.09 with other pictures' edges; its weights are damaged, or belong to another base model",
     ),
     "faint": (
         record(figures=ways(0.08), change=0.04),
