@@ -88,6 +88,7 @@ def measure(
     find = _finder(subject.kind, left_out)
     for way in studio.ways:
         studio.paint(way, settings.seeds)
+        studio.take_losses(way)
     originals = studio.originals()
     record = _record(studio, originals, find, left_out)
     if find is not None and studio.hints:
@@ -137,18 +138,22 @@ class _Studio:
         return lacks
 
     def paint(self, way: str, seeds: Sequence[int]) -> None:
-        """Paint all pictures in a way, and take their denoising losses."""
+        """Paint all pictures in a way, from each of these seeds."""
         latents: list[list[Tensor]] = [[] for _ in seeds]
-        found = []
         for number, batch in enumerate(self.batches):
             self.say(f"{way}: picture {number + 1} of {len(self.batches)}")
             model, empty = self._model(way, number), self.empties[number]
             for row, seed in zip(latents, seeds, strict=True):
                 row.append(paint(model, batch, empty, self.settings, seed, self._tick))
-            found.append(losses(model, batch, number))
+        self.painted[way] = [[self._decoded(latent) for latent in row] for row in latents]
+
+    def take_losses(self, way: str) -> None:
+        """Take the denoising losses of all pictures in a way."""
+        found = []
+        for number, batch in enumerate(self.batches):
+            found.append(losses(self._model(way, number), batch, number))
             self._tick()
         self.losses[way] = np.array(found)
-        self.painted[way] = [[self._decoded(latent) for latent in row] for row in latents]
 
     def originals(self) -> list[np.ndarray]:
         """The held-out pictures as the VAE shows them, to which results can be compared."""

@@ -61,23 +61,22 @@ def losses(model: Any, batch: Batch, number: int) -> list[float]:
     """
     found: list[float] = []
     sampling = model.get_model_object("model_sampling")
+    levels = [float(sampling.percent_to_sigma(level)) for level in LEVELS]
+    draw = generator(number, "evaluation")
+    drawn = torch.randn(len(LEVELS), *batch.latents.shape[1:], generator=draw)
 
     def look(denoise: Any, x: Tensor, _sigmas: Tensor, extra_args: dict[str, Any], **_more: Any) -> Tensor:
-        latents = batch.latents.to(x)
-        for level in LEVELS:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            sigma = torch.full((1,), float(sampling.percent_to_sigma(level)), device=x.device)
-            noise = torch.randn(latents.shape, generator=generator(number, "evaluation", level)).to(x)
-            picture = denoise(sampling.noise_scaling(sigma, noise, latents), sigma, **extra_args)
-            scale = sampling.calculate_denoised(sigma, torch.ones_like(x[:, :1, :1, :1]), 0.0)
-            found.append(float(((picture - latents) / scale).square().mean()))
+        latents, sigma = batch.latents.to(x).expand_as(x), torch.tensor(levels, device=x.device)
+        picture = denoise(sampling.noise_scaling(sigma, drawn.to(x), latents), sigma, **extra_args)
+        scale = sampling.calculate_denoised(sigma, torch.ones_like(x), torch.zeros_like(x))
+        found.extend(((picture - latents) / scale).square().mean((1, 2, 3)).tolist())
         return x
 
     guider = comfy.samplers.CFGGuider(model)
     guider.inner_set_conds({"positive": [batch.captions[0]]})
-    empty = torch.zeros(batch.latents.shape)
-    levels = torch.tensor([float(sampling.percent_to_sigma(LEVELS[0])), 0.0])
-    guider.sample(empty, empty, comfy.samplers.KSAMPLER(look), levels, disable_pbar=True, seed=0)
+    empty, span = torch.zeros_like(drawn), torch.tensor([levels[0], 0.0])
+    comfy.model_management.throw_exception_if_processing_interrupted()
+    guider.sample(empty, empty, comfy.samplers.KSAMPLER(look), span, disable_pbar=True, seed=0)
     return found
 
 
