@@ -93,7 +93,7 @@ def measure(
     record = _record(studio, originals, find, left_out)
     if find is not None and studio.hints:
         record = with_hint_shift(record, [find(picture) for picture in originals], studio.hints)
-        if not is_followed(record):
+        if record.change and not is_followed(record):
             record = _looked_into(record, studio, originals, find)
     return Measured(record, studio.hints, originals, studio.painted)
 
@@ -219,7 +219,7 @@ def _found(studio: _Studio, originals: Sequence[np.ndarray], find: Find) -> dict
 
 def _looked_into(record: Record, studio: _Studio, originals: Sequence[np.ndarray], find: Find) -> Record:
     """The record of a hint that is not followed, with other readings of the hint tried."""
-    if record.change and record.row.has_polarity:
+    if record.row.has_polarity:
         studio.paint(INVERTED, studio.settings.seeds[:1])
     found = _found(studio, originals, find)
     record = replace(record, figures=figures_of(record.row, found, studio.hints))

@@ -11,7 +11,7 @@ from .displacement import Shift, displacement, overlapping
 from .kinds import Kind
 from .measures import style_distance
 from .record import MOVED, PICTURES, Record, Spread
-from .verdict import FOLLOWED, share
+from .verdict import FOLLOWED, is_better, share
 
 Rows = Sequence[Sequence[np.ndarray]]  # pictures uint8 (H, W, 3), by seed and then by number
 Figures = Mapping[str, Mapping[str, Spread]]
@@ -49,7 +49,7 @@ def change(rows: Rows, others: Rows) -> float:
 
 
 def with_shift(record: Record, rows: Rows, hints: Sequence[np.ndarray]) -> Record:
-    """The record, with figures read where results have what the hint shows, if that is another place.
+    """The record, with figures read where results have what the hint shows, if another place has much more.
 
     `rows` is what was found in the results with the tuner.
     """
@@ -64,7 +64,8 @@ def with_shift(record: Record, rows: Rows, hints: Sequence[np.ndarray]) -> Recor
             for row in rows
         ]
         figures[measure.key] = {**record.figures[measure.key], MOVED: Spread.of(np.array(moved))}
-    return replace(record, figures=figures, shift=shift)
+    moved_record = replace(record, figures=figures, shift=shift)
+    return moved_record if is_better(moved_record, MOVED) else record
 
 
 def with_hint_shift(record: Record, pictures: Sequence[np.ndarray], hints: Sequence[np.ndarray]) -> Record:

@@ -48,6 +48,12 @@ def is_followed(record: Record) -> bool:
     return got is not None and got >= enough
 
 
+def is_better(record: Record, way: str) -> bool:
+    """Whether the hint, read in another way, is followed, and clearly better than as it is."""
+    there, here = share(record, way), share(record)
+    return there is not None and here is not None and there >= max(FOLLOWED / 2, here + _BETTER)
+
+
 def verdict(record: Record) -> str:
     """The sentence."""
     said = next(filter(None, (rule(record) for rule in _RULES)))
@@ -68,7 +74,7 @@ def _follows(record: Record) -> str | None:
 
 
 def _is_inverted(record: Record) -> str | None:
-    if not _is_better(record, INVERTED):
+    if not is_better(record, INVERTED):
         return None
     return (
         f"{record.row.does} only where black and white are exchanged: {_one(record, INVERTED)} then, "
@@ -78,7 +84,7 @@ def _is_inverted(record: Record) -> str | None:
 
 
 def _is_moved(record: Record) -> str | None:
-    if record.shift is None or not _is_better(record, MOVED):
+    if record.shift is None or not is_better(record, MOVED):
         return None
     return (
         f"{record.row.does}, but {in_words(record.shift)} of where the hint has them: {_one(record, MOVED)} "
@@ -136,12 +142,6 @@ _RULES: tuple[Callable[[Record], str | None], ...] = (
     _follows_a_little,
     _does_not_follow,
 )
-
-
-def _is_better(record: Record, way: str) -> bool:
-    """Whether the hint, read in another way, is followed, and clearly better than as it is."""
-    there, here = share(record, way), share(record)
-    return there is not None and here is not None and there >= max(FOLLOWED / 2, here + _BETTER)
 
 
 def _one(record: Record, way: str) -> str:
