@@ -36,6 +36,7 @@ SHARED = {
     "patching.probe",
     "patching.prompts",
     "training.base_model",
+    "training.jobs.material",
     "training.material",
 }
 ROOMS = {"analysis", "evaluation", "files", "hints", "patching", "schedules", "training"}
