@@ -30,7 +30,7 @@ class SCEditEvaluateTuner(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            **widgets.about(cls, "Evaluate Tuner", ""),
+            **widgets.about(cls, "Evaluate Tuner", "training"),
             is_experimental=True,
             is_input_list=True,
             is_output_node=True,
