@@ -128,16 +128,16 @@ def structural_similarity(found: np.ndarray, hint: np.ndarray) -> float:
 
 def _ssim_parts(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """SSIM's term of luminance, and that of contrast and structure, of each pixel."""
-    blur = load_opencv().GaussianBlur
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return blur(values, (_WINDOW, _WINDOW), _SIGMA)
-
-    one, other = mean(first), mean(second)
-    spread = mean(first * first) - one * one + mean(second * second) - other * other
-    shared = mean(first * second) - one * other
+    one, other = _around(first), _around(second)
+    spread = _around(first * first) - one * one + _around(second * second) - other * other
+    shared = _around(first * second) - one * other
     luminance = (2 * one * other + _C1) / (one * one + other * other + _C1)
     return luminance, (2 * shared + _C2) / (spread + _C2)
+
+
+def _around(values: np.ndarray) -> np.ndarray:
+    """The mean around each pixel, in SSIM's window."""
+    return load_opencv().GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA)
 
 
 def depth_rmse(found: np.ndarray, hint: np.ndarray) -> float:

@@ -18,7 +18,7 @@ def record(kind="canny", losses=(0.06, 0.1, 0.11), **changes):
     figures = changes.pop("figures", {"on": 0.86, "off": 0.07, "shuffled": 0.09})
     measures = KINDS[kind].measures
     ways = {way: Spread(value) for way, value in figures.items()}
-    named = dict(zip(("on", "off", "shuffled"), losses, strict=False))
+    named = dict(zip(("on", "off", "shuffled")[: len(losses)], losses, strict=True))
     return Record(
         kind=kind,
         pictures=4,
