@@ -45,7 +45,8 @@ def prompt(server: Any) -> Prompt:
         "keep": {
             "class_type": "SCEditSaveTuner",
             "inputs": {
-                "tuner": ["evaluate", 1], "name": "measured", "if_exists": "replace it", "dtype": "as trained",
+                "tuner": ["evaluate", 1], "name": "measured", "if_exists": "replace it",
+                "dtype": "as trained",
             },
         },
     }  # fmt: skip
