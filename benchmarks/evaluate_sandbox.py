@@ -1,8 +1,8 @@
 """What 'Evaluate Tuner' says of the sandbox's own tuners, on held-out scenes.
 
-    python dev.py bench evaluate_sandbox [--pictures 4] [--seeds 2] [--steps 20] [--size 256] [--out FOLDER]
+    python dev.py bench evaluate_sandbox [TUNER ...] [--pictures 4] [--seeds 2] [--steps 20] [--out FOLDER]
 
-Prints a row of a table for each tuner. With --out the sheets and the JSON go there.
+Prints a row of a table for each tuner, all six if none is named. With --out sheets and JSON go there.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.pack = load_pack()
+        self.pack.nodes.files.folders.register_annotator_folder()
         sandbox.register()
         path = MODELS / "checkpoints" / "scedit_sandbox.safetensors"
         self.model, self.clip, self.vae = comfy.sd.load_checkpoint_guess_config(str(path))[:3]
@@ -94,13 +95,14 @@ def image(pixels: np.ndarray) -> Tensor:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tuners", nargs="*", help="names of the sandbox's tuners; all if none is given")
     for name, usual in (("pictures", 4), ("seeds", 2), ("steps", 20), ("size", 256)):
         parser.add_argument(f"--{name}", type=int, default=usual)
     parser.add_argument("--out", type=Path, help="folder for sheets and JSON")
     options = parser.parse_args(arguments)
     bench = Bench(options)
     print("| tuner | verdict | s |\n|---|---|---|", flush=True)
-    for name in (*CONTROLS, *STYLES):
+    for name in options.tuners or (*CONTROLS, *STYLES):
         output, seconds = bench.evaluate(name)
         print(f"| {name} | {output.args[3]} | {seconds:.0f} |", flush=True)
         if options.out:

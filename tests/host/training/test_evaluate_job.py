@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from job_tools import write_job
+from job_tools import train, write_job
 from PIL import Image
 from support import REPOSITORY
 
@@ -45,6 +45,12 @@ def test_a_jobs_tuner_is_measured_and_its_file_says_so(job, train_py):
     after = load_checkpoint(tuner).state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert Image.open(tuner.parent / "evaluation.jpg").width > 400
+
+
+def test_a_job_whose_hints_a_net_finds_looks_for_its_weights(tmp_path):
+    data = {"hints": ["depth"], "dataset": "dataset"}
+    said = train("prepare", write_job(tmp_path, data=data), "--cpu", expected=1)
+    assert "the weights dpt_hybrid-midas-501f0c75.pt (493 MB) are not on this computer" in said
 
 
 def test_a_job_without_a_tuner_is_refused_before_anything_is_loaded(job, train_py):
