@@ -198,7 +198,7 @@ def _record(
             f"{level:g}": {way: round(float(values[place]), 6) for way, values in tried.items()}
             for place, level in enumerate(LEVELS)
         },
-        change=round(change(studio.painted[ON], studio.painted[OFF]), 6),
+        change=change(studio.painted[ON], studio.painted[OFF]),
         made_for=_base(subject.tuners.metadata),
         model=_base(describe_model(subject.model)),
         left_out=tuple(left_out),
