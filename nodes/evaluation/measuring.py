@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,6 +45,9 @@ from ..training.base_model import describe_model
 from .painting import LEVELS, Settings, decoded, losses, paint, turned
 
 _UNMEASURED = "CLIP score and FID: neither this pack nor ComfyUI brings the nets for them"
+
+_BLANK = np.zeros((1, 64, 64, 3), np.uint8)
+_log = logging.getLogger(__name__)
 
 Find = Callable[[np.ndarray], np.ndarray]
 Say = Callable[[str], None]
@@ -103,10 +107,14 @@ def _finder(kind: str, left_out: list[str]) -> Find | None:
     row = KINDS[kind]
     if not row.net:
         return np.asarray
+    hint = HINTS[row.net]
     try:
-        draw = drawer(NETS[row.net], HINTS[row.net].net_resolution or 0)
+        draw = drawer(NETS[row.net], hint.net_resolution or 0)
+        draw(_BLANK)  # what is missing is missed now, and not once all is painted
     except SCEditError as error:
-        left_out.append(f"{row.measures[0].name}: {error}")
+        _log.warning("SCEdit: %s", error)
+        # goes into files, and the error names folders of this computer
+        left_out.append(f"{row.measures[0].name}: the net for it cannot run here; '{hint.title}' says why")
         return None
     return lambda picture: draw(picture[None])[0]
 
