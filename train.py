@@ -2,6 +2,7 @@
 
     python train.py run JOB.toml        train; the same command goes on after a break
     python train.py prepare JOB.toml    make the data set of a job first: once, for any number of runs
+    python train.py evaluate JOB.toml   measure whether what was learnt works, on pictures it has not seen
     python train.py export JOB.toml     put what was learnt into ComfyUI's models/scedit
 
 A job is a text file that says what is trained, on which checkpoint, from which pictures: copy one of
@@ -67,6 +68,13 @@ def prepare(job: Any, _options: argparse.Namespace) -> int:
     return 0
 
 
+def evaluate(job: Any, _options: argparse.Namespace) -> int:
+    """Measure the newest tuners, in one process."""
+    if os.environ.get("RANK", "0") == "0":
+        part("nodes.evaluation.job").evaluate_job(job, say)
+    return 0
+
+
 def export(job: Any, options: argparse.Namespace) -> int:
     """Bring the newest tuners where they are used."""
     exporting = part("nodes.training.jobs.exporting")
@@ -98,6 +106,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     helps = {
         "run": "train what a job says, or go on with it",
         "prepare": "make the data set of a job",
+        "evaluate": "measure whether a job's newest tuners work: figures, a sheet, and a verdict",
         "export": "put what a job learnt into models/scedit",
     }
     for name, words in helps.items():
@@ -135,7 +144,7 @@ def main(arguments: list[str] | None = None, ready: Callable[[], None] = lambda:
         return _fail("interrupted", 128 + signal.SIGINT)
 
 
-COMMANDS = {"run": run, "prepare": prepare, "export": export}
+COMMANDS = {"run": run, "prepare": prepare, "evaluate": evaluate, "export": export}
 
 
 def _fail(sentence: str, status: int = 1) -> int:

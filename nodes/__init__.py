@@ -8,6 +8,7 @@ from .blend import SCEditBlendConditions, SCEditStyleCondition
 from .checks import checked
 from .compare import SCEditCompareSheet
 from .compose import SCEditApplyConditions, SCEditApplyToPrompt, SCEditComposeConditions, SCEditCondition
+from .evaluation.node import SCEditEvaluateTuner
 from .files.convert import SCEditConvertTuner
 from .files.folders import register_annotator_folder, register_tuner_folder
 from .files.info import SCEditTunerInfo
@@ -40,6 +41,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditSchedule,
     SCEditCompareSheet,
     SCEditSkipAnalysis,
+    SCEditEvaluateTuner,
     *HINT_NODES,
     SCEditRandomMask,
     SCEditOutpaint,

@@ -27,6 +27,9 @@ WORDS: Mapping[str, str] = {
         "controlnet, apply controlnet, regional, conditioning, prompt, negative prompt, 提示词, 区域控制, "
         "プロンプト"
     ),
+    "SCEditEvaluateTuner": (
+        "test tuner, benchmark, metrics, score, f1, ssim, miou, quality, 评估, 测试, 评测, 指标, 評価, 평가"
+    ),
     "SCEditSchedule": "strength over time, keyframes, timesteps, fade, curve, 强度变化, 时间表, スケジュール",
     "SCEditCompareSheet": (
         "image grid, contact sheet, side by side, compare images, xy plot, montage, labels, 对比, 拼图, "

@@ -35,8 +35,11 @@ SHARED = {
     "patching.patch",
     "patching.probe",
     "patching.prompts",
+    "training.base_model",
+    "training.jobs.material",
+    "training.material",
 }
-ROOMS = {"analysis", "files", "hints", "patching", "schedules", "training"}
+ROOMS = {"analysis", "evaluation", "files", "hints", "patching", "schedules", "training"}
 # What no file outside of a room may name, and the rooms that may: how the host has its U-Net patched.
 PATCH_PROTOCOL = {"set_model_patch", "add_wrapper_with_key", "output_block_patch", "input_block_patch"}
 LONGEST_FUNCTION, LONGEST_FILE = 40, 300

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import shown
+from ..evaluation.record import PREFIX, without_record
 from ..spec import KIND_WORDS, HintSpec, TunerSpec
 from .checkpoint import Checkpoint
 
 _LONGEST = 300  # characters of a value; some tools put whole configurations into metadata
+_LONGEST_FIGURES = 500
 
 
 def describe_checkpoint(checkpoint: Checkpoint) -> str:
@@ -35,10 +37,18 @@ def _lines(checkpoint: Checkpoint) -> Iterator[str]:
     if isinstance(settings, dict) and "SCALE" in settings:
         scale = shown(str(settings["SCALE"]))
         yield f"SCALE in configuration.json: {scale} (not applied; the strength of the node is what acts)"
-    for key, value in sorted(checkpoint.metadata.items()):
+    yield from _measured(checkpoint.metadata)
+    for key, value in sorted(without_record(checkpoint.metadata).items()):
         yield f"{shown(key)}: {shown(' '.join(value.split()), _LONGEST)}"
     for note in checkpoint.notes:
         yield f"note: {note}"
+
+
+def _measured(metadata: Mapping[str, str]) -> Iterator[str]:
+    """What 'Evaluate Tuner' found, if it was asked."""
+    for key, word in (("verdict", "measured"), ("figures", "figures")):
+        if said := metadata.get(f"{PREFIX}{key}"):
+            yield f"{word}: {shown(' '.join(said.split()), _LONGEST_FIGURES)}"
 
 
 def _sizes(spec: TunerSpec) -> str:

@@ -87,6 +87,7 @@ def executor(
         "checkpoint": "scedit_sandbox.safetensors", "job": job.name,
         # latents, captions and hints are given instead
         "SCEditTrainSCTuner.dataset": OMITTED, "SCEditTrainCSCTuner.dataset": OMITTED,
+        "SCEditEvaluateTuner.dataset": OMITTED, "SCEditEvaluateTuner.tuner": OMITTED,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_paths, "input_directory", str(folder.parent))

@@ -27,7 +27,8 @@ from workflow_tools import (
 from scedit_core.annotators.nets.weights import BODY_WEIGHTS
 
 WORKFLOWS = sorted((REPOSITORY / "example_workflows").glob("*.json"))
-PAINTING = [path for path in WORKFLOWS if path.stem != "scedit_hints"]  # test_hint_workflow.py runs that one
+# those that paint; test_hint_workflow.py and test_evaluate_server.py run the others
+PAINTING = [path for path in WORKFLOWS if path.stem not in ("scedit_hints", "scedit_evaluate")]
 MIXER = REPOSITORY / "example_workflows" / "scedit_mixer.json"
 _TITLE = 30  # height of a node's title, which stands above its place
 _HINTS = ("SCEditCanny", "SCEditColor", "SCEditMaskedImage", "SCEditOutpaint", "SCEditPose", "SCEditSketch")

@@ -79,6 +79,10 @@ _OWN = {
     # what so short a training has learned is seen better in as many as it comes with
     "scedit_train_control": {**_SCENE_TEXTS, "KSampler": {"steps": 20}},
     "scedit_depth": {**_SCENE_TEXTS, "KSampler": {"steps": 6}},
+    "scedit_evaluate": {
+        "Training Folder (SCEdit)": {"folder": "held_out"},
+        "Evaluate Tuner (SCEdit)": {"pictures": 2, "seeds": 1, "steps": 3, "cfg": 1.0},
+    },
     "scedit_few_steps": {**_SCENE_TEXTS, "KSampler": {"steps": 6}},
     "scedit_sketch": {
         "Load Image": {"image": "workflow_lines.png"},

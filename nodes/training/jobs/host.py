@@ -62,9 +62,10 @@ def open_comfyui(folder: Path, *, on_cpu: bool) -> None:
     for place in dict.fromkeys((folder, Path(args.base_directory or folder))):
         if (place / _EXTRA).is_file():
             load_extra_path_config(str(place / _EXTRA))
-    from ...files.folders import register_tuner_folder
+    from ...files.folders import register_annotator_folder, register_tuner_folder
 
     register_tuner_folder()
+    register_annotator_folder()
 
 
 def _is_comfyui(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +123,31 @@ def read_dataset(job: Job, models: Models, say: Callable[[str], None]) -> Traini
     return stored_training_set(models.model, stored, models.clip, has_hints=is_control, buckets=True)
 
 
-def read_folder(job: Job, models: Models, say: Callable[[str], None]) -> TrainingSet:
-    """Pictures, captions and hints of a job's folder, as 'Training Folder' hands them to a training node."""
+def read_held_out(job: Job, models: Models, say: Callable[[str], None]) -> TrainingSet:
+    """What a job is measured on: the pictures that [evaluate] names, or the first ones of [data]."""
+    own = job.evaluate
+    if not own.folder and not own.dataset:
+        say("these are pictures it has learnt from; name others in [evaluate] folder or dataset")
+        return (
+            read_dataset(job, models, say)
+            if job.data.dataset
+            else read_folder(job, models, say, own.pictures)
+        )
+    held_out = replace(job, data=replace(job.data, folder=own.folder, dataset=own.dataset))
+    if own.dataset:
+        return read_dataset(held_out, models, say)
+    return read_folder(held_out, models, say, own.pictures)
+
+
+def read_folder(job: Job, models: Models, say: Callable[[str], None], most: int | None = None) -> TrainingSet:
+    """Pictures, captions and hints of a job's folder, as 'Training Folder' hands them to a training node.
+
+    The first `most` of them, if that is not None.
+    """
     kinds = job.data.hints[: job.controls(len(job.data.hints))]
     settings = [_settings(job.data, kind) for kind in kinds or (NO_HINT,)]
     found = scan(job.path(job.data.folder), job.data.hint_folder if READY_HINT in kinds else None)
+    found = replace(found, triplets=found.triplets[:most])
     captions = caption_texts(found, settings[0])
     crops = plan_crops(found, settings[0])
     say(describe_folder(found, crops, captions, settings[0]))

@@ -188,6 +188,19 @@ class RunPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluatePart:
+    """On what 'train.py evaluate' measures whether it works."""
+
+    folder: str = text("Folder of pictures that were kept out of the training. Empty: no folder.", "")
+    dataset: str = text("Or a prepared data set of such pictures. Both empty: those of [data].", "")
+    pictures: int = whole("How many of them are painted, the first ones.", 4, (1, 64))
+    seeds: int = whole("How often each is painted; the figures' spread is over these.", 2, (1, 64))
+    seed: int = whole("The first seed; further ones count on from it.", 0, RANGES["seed"])
+    steps: int = whole("Sampling steps of each.", 20, (1, 1000))
+    cfg: float = number("How strongly each is drawn to its prompt.", 5.0, (0.0, 100.0))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """A training as its file says it. Paths that are relative begin in `folder`, where the file lies."""
 
@@ -196,6 +209,7 @@ class Job:
     data: DataPart
     training: TrainingPart
     run: RunPart
+    evaluate: EvaluatePart
     folder: Path
 
     def path(self, given: str) -> Path:
@@ -218,6 +232,7 @@ PARTS: dict[str, type] = {
     "data": DataPart,
     "training": TrainingPart,
     "run": RunPart,
+    "evaluate": EvaluatePart,
 }
 
 

@@ -29,12 +29,16 @@ def with_whole_paths(job: Job) -> Job:
 
     is_file = job.path(job.model.checkpoint).is_file()
     checkpoint = whole(job.model.checkpoint) if is_file else job.model.checkpoint
-    data = replace(job.data, folder=whole(job.data.folder), dataset=whole(job.data.dataset))
+    data, held_out = (
+        replace(part, folder=whole(part.folder), dataset=whole(part.dataset))
+        for part in (job.data, job.evaluate)
+    )
     return replace(
         job,
         model=replace(job.model, checkpoint=checkpoint),
         tuner=replace(job.tuner, start=tuple(map(whole, job.tuner.start))),
         data=data,
+        evaluate=held_out,
         run=replace(job.run, output=str(job.output)),
     )
 
