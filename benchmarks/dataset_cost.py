@@ -1,6 +1,6 @@
 """What preparing and reading a data set costs: pictures per second, memory, bytes per example.
 
-    python dev.py bench dataset_cost [--examples 50000] [--threads 2] [--svg FOLDER --most 400]
+    python dev.py bench dataset_cost [--examples 50000] [--threads 2] [--svg FOLDER --most 9000]
 
 Memory is the peak of a process of its own that prepares, or reads in random order, 1,000 synthetic examples
 of 64 x 64 and then `--examples` of them. Speed is that of preparing pictures with canny and color at
@@ -9,8 +9,8 @@ OpenCV and the VAE with one thread, which writes nothing.
 
 `--pictures` takes captioned pictures of yours in place of crops of the sandbox's photo. `--svg` takes
 drawings, such as the 8,121 of Debian's package `openclipart-svg` (apt install openclipart-svg; they lie in
-/usr/share/openclipart/svg) and draws those that have a title; it needs `pip install cairosvg`. Neither is
-installed from here.
+/usr/share/openclipart/svg) and draws those that have a title, some 50 a second; it needs `pip install
+cairosvg`. Neither is installed from here. With `--drawn FOLDER` they are kept, and not drawn again.
 """
 
 from __future__ import annotations
@@ -131,12 +131,16 @@ def drawings(folder: Path, svg: Path, most: int) -> None:
         title = re.search(r"<(?:svg:|dc:)?title[^>]*>\s*([^<]+?)\s*<", file.read_text("utf-8", "replace"))
         if title is None:
             continue
-        try:
-            made = str(folder / f"{done}.png")
-            cairosvg.svg2png(url=str(file), write_to=made, output_height=384, background_color="white")
-        except (ValueError, KeyError, TypeError, AttributeError, SyntaxError, OSError, ZeroDivisionError):
-            continue  # of so many old files a few are damaged
-        (folder / f"{done}.txt").write_text(title.group(1), encoding="utf-8")
+        made, caption = folder / f"{done}.png", folder / f"{done}.txt"
+        if not caption.exists():
+            try:
+                cairosvg.svg2png(
+                    url=str(file), write_to=str(made), output_height=384, background_color="white"
+                )
+            except (ValueError, LookupError, TypeError, AttributeError, SyntaxError, OSError, ArithmeticError):
+                made.unlink(missing_ok=True)
+                continue  # of so many old files a few are damaged
+            caption.write_text(title.group(1), encoding="utf-8")
         done += 1
         if done == most:
             return
@@ -204,6 +208,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=50_000)
     parser.add_argument("--pictures", type=Path, help="a folder of captioned pictures to prepare")
     parser.add_argument("--svg", type=Path, help="a folder of drawings to draw and prepare")
+    parser.add_argument("--drawn", type=Path, help="a folder to keep the drawings in")
     parser.add_argument("--most", type=int, default=200, help="pictures or drawings to prepare (200)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the VAE (all cores)")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
@@ -213,11 +218,13 @@ def main() -> None:
         child(kind, *map(Path, places))
         return
     with tempfile.TemporaryDirectory() as made:
+        folder = given.pictures or given.drawn or Path(made)
         if given.svg:
-            drawings(Path(made), given.svg, given.most)
+            folder.mkdir(exist_ok=True)
+            drawings(folder, given.svg, given.most)
         elif not given.pictures:
-            crops(Path(made), given.most)
-        speed(given.pictures or Path(made), given.threads)
+            crops(folder, given.most)
+        speed(folder, given.threads)
     if given.examples > FEW:
         memory(given.examples)
 
