@@ -35,6 +35,8 @@ from process_memory import resident
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FEW, SIDE = 1_000, 256
+# what cairosvg raises for drawings that are damaged
+DAMAGED = (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError)
 
 
 def core() -> None:
@@ -137,7 +139,15 @@ def drawings(folder: Path, svg: Path, most: int) -> None:
                 cairosvg.svg2png(
                     url=str(file), write_to=str(made), output_height=384, background_color="white"
                 )
-            except (ValueError, LookupError, TypeError, AttributeError, SyntaxError, OSError, ArithmeticError):
+            except (
+                ValueError,
+                LookupError,
+                TypeError,
+                AttributeError,
+                SyntaxError,
+                OSError,
+                ArithmeticError,
+            ):
                 made.unlink(missing_ok=True)
                 continue  # of so many old files a few are damaged
             caption.write_text(title.group(1), encoding="utf-8")
