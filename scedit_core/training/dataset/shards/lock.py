@@ -74,7 +74,8 @@ class _Lock:
         if self._is_lost:
             raise SCEditError(
                 f"another process has taken over the data set '{shown(self.path.parent.name)}', because this "
-                f"one did not move for {PATIENCE:.0f} seconds, or {LOCK} was deleted; run this again: what was whole is kept"
+                f"one did not move for {PATIENCE:.0f} seconds, or its {LOCK} was deleted; run this again, "
+                "what was whole is kept"
             )
 
     @contextlib.contextmanager
