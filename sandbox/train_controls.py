@@ -213,13 +213,14 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True, help="models folder that gets the controls")
     parser.add_argument("--base", type=Path, help="models folder with the checkpoint, if it is another")
     parser.add_argument("--only", nargs="*", choices=CONTROLS, help="only these")
+    parser.add_argument("--steps", type=int, help="fewer than it takes, for a look")
     options = parser.parse_args()
     models = options.models.resolve()
     log = Log(models / "training.json")
     checkpoint = (options.base or models).resolve() / "checkpoints" / "scedit_sandbox.safetensors"
     jobs = Jobs(options.comfyui.resolve(), options.work.resolve(), checkpoint)
     for name in options.only or CONTROLS:
-        control = CONTROLS[name]
+        control = replace(CONTROLS[name], steps=options.steps or CONTROLS[name].steps)
         made, told = jobs.train(name, control)
         save_control(made, name, control.condition, models / "scedit" / name / "adapter_model.safetensors")
         loss = float(np.mean([one["loss"] for one in told[-50:]]))
