@@ -35,7 +35,7 @@ from process_memory import resident
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FEW, SIDE = 1_000, 256
-PLAIN = 500  # pictures that the plain steps are timed with
+PLAIN = 200  # pictures that the plain steps are timed with
 # what cairosvg raises for drawings that are damaged
 DAMAGED = (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError)
 
@@ -140,21 +140,35 @@ def drawings(folder: Path, svg: Path, most: int) -> None:
                 cairosvg.svg2png(
                     url=str(file), write_to=str(made), output_height=384, background_color="white"
                 )
-            except (
-                ValueError,
-                LookupError,
-                TypeError,
-                AttributeError,
-                SyntaxError,
-                OSError,
-                ArithmeticError,
-            ):
+            except DAMAGED:
                 made.unlink(missing_ok=True)
                 continue  # of so many old files a few are damaged
             caption.write_text(title.group(1), encoding="utf-8")
         done += 1
         if done == most:
             return
+
+
+class Pace:
+    """Prints how fast a preparation is, now and then; a `Watch`."""
+
+    def __init__(self) -> None:
+        self._began, self._cores = time.perf_counter(), time.process_time()
+        self.each = 0.0
+
+    def tick(self) -> None:
+        """Nothing."""
+
+    def found(self, pictures: int) -> None:
+        """Nothing."""
+
+    def done(self, number: int, total: int, _last: object) -> None:
+        """Print how many pictures a second are done, and the seconds of all cores that one takes."""
+        self.each = (time.perf_counter() - self._began) / number
+        if number % 250 == 0 or number == total:
+            cores = (time.process_time() - self._cores) / number
+            print(f"{number} of {total}: {1 / self.each:.2f} per second, {cores:.3f} s of all cores each")
+            sys.stdout.flush()
 
 
 def speed(folder: Path, threads: int, target: Path) -> None:
@@ -164,7 +178,7 @@ def speed(folder: Path, threads: int, target: Path) -> None:
     encode, device = comfy_vae.load()
     from scedit_core.training.dataset.shards.drawing import PrepareSettings
     from scedit_core.training.dataset.shards.places import open_sources
-    from scedit_core.training.dataset.shards.prepare import Watch, prepare
+    from scedit_core.training.dataset.shards.prepare import prepare
 
     files = sorted(folder.rglob("*.txt"))
     some = files[:: -(-len(files) // PLAIN)]
@@ -173,20 +187,14 @@ def speed(folder: Path, threads: int, target: Path) -> None:
         torch.set_num_threads(1)
         plain, plain_cores = timed(lambda: [None for _ in plain_steps(some, encode)])
         torch.set_num_threads(threads)
-        report = None
-
-        def ours() -> None:
-            nonlocal report
-            report = prepare(target, open_sources(folder), settings, device, Watch())
-
-        took, cores = timed(ours)
+        plain_each = plain / len(some)
+        print(f"one thread of OpenCV and the VAE: {1 / plain_each:.2f} pictures per second", flush=True)
+        print(f"{plain_cores / len(some):.3f} s of all cores each, of {len(some)} pictures", flush=True)
+        torch.set_num_threads(threads)
+        pace = Pace()
+        report = prepare(target, open_sources(folder), settings, device, pace)
     print(report.text())
-    each, plain_each = took / report.added, plain / len(some)
-    print(
-        f"{1 / each:.1f} pictures per second; one thread of OpenCV and the VAE, {len(some)} of them: "
-        f"{1 / plain_each:.1f}; ratio {plain_each / each:.2f}; {cores / report.added:.3f} and "
-        f"{plain_cores / len(some):.3f} s of all cores each"
-    )
+    print(f"ratio {plain_each / pace.each:.2f}")
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:

@@ -54,7 +54,7 @@ if not hasattr(os, "fork"):
 def soon(monkeypatch):
     """Seconds are too long for a test; three examples to a shard."""
     monkeypatch.setattr(lock, "BEAT", 0.05)
-    monkeypatch.setattr(lock, "PATIENCE", 1.0)
+    monkeypatch.setattr(lock, "PATIENCE", 0.3)
     monkeypatch.setattr(writer, "MOST_EXAMPLES", 3)
 
 
@@ -86,7 +86,8 @@ def other(starter, place, tmp_path):
         os.kill(pid, signal.SIGKILL)
 
 
-def test_the_second_is_told_that_the_first_is_at_work(other, starter, place, target, tmp_path):
+def test_the_second_is_told_that_the_first_is_at_work(other, starter, place, target, tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "PATIENCE", 20.0)  # it ends at the first change that it sees
     before = files(target)
     with pytest.raises(SCEditError, match=r"another process prepares the data set 'mine' at this moment; "):
         run(place, target)
