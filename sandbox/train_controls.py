@@ -100,7 +100,7 @@ CONTROLS = {
 
 def write_pictures(folder: Path, control: Control) -> None:
     """The scenes with their captions, and their hints if train.py draws none, as a user has them."""
-    done = folder / "whole"
+    done = folder / ".whole"
     if done.exists():
         return
     rng = np.random.default_rng(3)
@@ -154,6 +154,8 @@ class Jobs:
         self._call("prepare", self._write(folder, name, control, STAGES[0]))
         for stage in STAGES:
             self._call("run", self._write(folder, name, control, stage))
+            if json.loads((folder / "status.json").read_text())["state"] != "done":
+                raise SystemExit(f"{name} was stopped; run this again to go on")
         told = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         return folder / f"{name}.safetensors", told
 
