@@ -85,6 +85,7 @@ def _prepared(
     """The same, where `check` raises SCEditError once the set is another process's to change."""
 
     def tick() -> None:
+        """Look whether it is to end."""
         check()
         watch.tick()
 
