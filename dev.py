@@ -140,9 +140,11 @@ def train_sandbox(progress: Progress, options: argparse.Namespace) -> int:
     comfyui = prepare_all(progress, options.comfyui)
     places = ["--comfyui", comfyui, "--work", WORK / "training", "--models", SANDBOX / "models"]
     status = 0
-    for script, title in (("train_base.py", "Checkpoint"), ("train_tuners.py", "Tuners")):
+    for script, title in (("base", "Checkpoint"), ("controls", "Controls"), ("styles", "Styles")):
         progress.begin(f"{title} of the sandbox")
-        status = status or run_in_foreground([venv_program("python"), SANDBOX / script, *places])
+        status = status or run_in_foreground(
+            [venv_program("python"), SANDBOX / f"train_{script}.py", *places]
+        )
     return status
 
 
@@ -164,7 +166,7 @@ COMMANDS = {
     "lint": (lint, 3),
     "bench": (bench, 6),
     "screenshots": (screenshots, 6),
-    "train-sandbox": (train_sandbox, 8),
+    "train-sandbox": (train_sandbox, 9),
 }
 
 

@@ -123,7 +123,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None, ready: Callable[[], None] = lambda: None) -> int:
+def main(arguments: list[str] | None = None, ready: Callable[[], object] = lambda: None) -> int:
     """Do what a command line asks for; `ready` is called once ComfyUI can be imported."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     signal.signal(signal.SIGTERM, _leave)

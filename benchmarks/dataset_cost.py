@@ -1,6 +1,6 @@
 """What preparing and reading a data set costs: pictures per second, memory, bytes per example.
 
-    python dev.py bench dataset_cost [--examples 50000] [--threads 2] [--svg FOLDER --most 400]
+    python dev.py bench dataset_cost [--examples 50000] [--threads 2] [--svg FOLDER --most 9000]
 
 Memory is the peak of a process of its own that prepares, or reads in random order, 1,000 synthetic examples
 of 64 x 64 and then `--examples` of them. Speed is that of preparing pictures with canny and color at
@@ -9,8 +9,8 @@ OpenCV and the VAE with one thread, which writes nothing.
 
 `--pictures` takes captioned pictures of yours in place of crops of the sandbox's photo. `--svg` takes
 drawings, such as the 8,121 of Debian's package `openclipart-svg` (apt install openclipart-svg; they lie in
-/usr/share/openclipart/svg) and draws those that have a title; it needs `pip install cairosvg`. Neither is
-installed from here.
+/usr/share/openclipart/svg) and draws those that have a title, some 50 a second; it needs `pip install
+cairosvg`. Neither is installed from here. With `--drawn FOLDER` they are kept, and not drawn again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,9 @@ from process_memory import resident
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 FEW, SIDE = 1_000, 256
+PLAIN = 200  # pictures that the plain steps are timed with
+# what cairosvg raises for drawings that are damaged
+DAMAGED = (ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError)
 
 
 def core() -> None:
@@ -131,44 +134,67 @@ def drawings(folder: Path, svg: Path, most: int) -> None:
         title = re.search(r"<(?:svg:|dc:)?title[^>]*>\s*([^<]+?)\s*<", file.read_text("utf-8", "replace"))
         if title is None:
             continue
-        try:
-            made = str(folder / f"{done}.png")
-            cairosvg.svg2png(url=str(file), write_to=made, output_height=384, background_color="white")
-        except (ValueError, KeyError, TypeError, AttributeError, SyntaxError, OSError, ZeroDivisionError):
-            continue  # of so many old files a few are damaged
-        (folder / f"{done}.txt").write_text(title.group(1), encoding="utf-8")
+        made, caption = folder / f"{done}.png", folder / f"{done}.txt"
+        if not caption.exists():
+            try:
+                cairosvg.svg2png(
+                    url=str(file), write_to=str(made), output_height=384, background_color="white"
+                )
+            except DAMAGED:
+                made.unlink(missing_ok=True)
+                continue  # of so many old files a few are damaged
+            caption.write_text(title.group(1), encoding="utf-8")
         done += 1
         if done == most:
             return
 
 
-def speed(folder: Path, threads: int) -> None:
+class Pace:
+    """Prints how fast a preparation is, now and then; a `Watch`."""
+
+    def __init__(self) -> None:
+        self._began, self._cores = time.perf_counter(), time.process_time()
+        self.each = 0.0
+
+    def tick(self) -> None:
+        """Nothing."""
+
+    def found(self, pictures: int) -> None:
+        """Nothing."""
+
+    def done(self, number: int, total: int, _last: object) -> None:
+        """Print how many pictures a second are done, and the seconds of all cores that one takes."""
+        self.each = (time.perf_counter() - self._began) / number
+        if number % 250 == 0 or number == total:
+            cores = (time.process_time() - self._cores) / number
+            print(f"{number} of {total}: {1 / self.each:.2f} per second, {cores:.3f} s of all cores each")
+            sys.stdout.flush()
+
+
+def speed(folder: Path, threads: int, target: Path) -> None:
     """Print pictures per second of preparing a folder, and of the plain steps one after the other."""
     import comfy_vae
 
     encode, device = comfy_vae.load()
     from scedit_core.training.dataset.shards.drawing import PrepareSettings
     from scedit_core.training.dataset.shards.places import open_sources
-    from scedit_core.training.dataset.shards.prepare import Watch, prepare
+    from scedit_core.training.dataset.shards.prepare import prepare
 
-    count = sum(1 for _ in folder.rglob("*.txt"))
+    files = sorted(folder.rglob("*.txt"))
+    some = files[:: -(-len(files) // PLAIN)]
     settings = PrepareSettings(hints=("canny", "color"), resolution=SIDE, buckets=False)
-    with tempfile.TemporaryDirectory() as target, torch.inference_mode():
+    with torch.inference_mode():
         torch.set_num_threads(1)
-        plain, plain_cores = timed(lambda: [None for _ in plain_steps(folder, encode)])
+        plain, plain_cores = timed(lambda: [None for _ in plain_steps(some, encode)])
         torch.set_num_threads(threads)
-        report = None
-
-        def ours() -> None:
-            nonlocal report
-            report = prepare(Path(target, "set"), open_sources(folder), settings, device, Watch())
-
-        took, cores = timed(ours)
+        plain_each = plain / len(some)
+        print(f"one thread of OpenCV and the VAE: {1 / plain_each:.2f} pictures per second", flush=True)
+        print(f"{plain_cores / len(some):.3f} s of all cores each, of {len(some)} pictures", flush=True)
+        torch.set_num_threads(threads)
+        pace = Pace()
+        report = prepare(target, open_sources(folder), settings, device, pace)
     print(report.text())
-    print(
-        f"{count / took:.1f} pictures per second; one thread of OpenCV and the VAE: {count / plain:.1f}; "
-        f"ratio {plain / took:.2f}; {cores / count:.2f} and {plain_cores / count:.2f} s of all cores each"
-    )
+    print(f"ratio {plain_each / pace.each:.2f}")
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -178,12 +204,12 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - cores
 
 
-def plain_steps(folder: Path, encode: Callable[[np.ndarray], np.ndarray]) -> Iterator[None]:
+def plain_steps(files: Sequence[Path], encode: Callable[[np.ndarray], np.ndarray]) -> Iterator[None]:
     """Read, crop, draw and encode each picture, and write nothing."""
     import cv2
 
     cv2.setNumThreads(1)
-    for file in sorted(folder.rglob("*.txt")):
+    for file in files:
         picture = next(cv2.imread(str(p)) for p in file.parent.glob(f"{file.stem}.*") if p.suffix != ".txt")
         height, width = picture.shape[:2]
         side = min(height, width)
@@ -204,6 +230,8 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=50_000)
     parser.add_argument("--pictures", type=Path, help="a folder of captioned pictures to prepare")
     parser.add_argument("--svg", type=Path, help="a folder of drawings to draw and prepare")
+    parser.add_argument("--drawn", type=Path, help="a folder to keep the drawings in")
+    parser.add_argument("--set", type=Path, help="a folder to keep the data set in")
     parser.add_argument("--most", type=int, default=200, help="pictures or drawings to prepare (200)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the VAE (all cores)")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
@@ -213,11 +241,13 @@ def main() -> None:
         child(kind, *map(Path, places))
         return
     with tempfile.TemporaryDirectory() as made:
+        folder = given.pictures or given.drawn or Path(made)
         if given.svg:
-            drawings(Path(made), given.svg, given.most)
+            folder.mkdir(exist_ok=True)
+            drawings(folder, given.svg, given.most)
         elif not given.pictures:
-            crops(Path(made), given.most)
-        speed(given.pictures or Path(made), given.threads)
+            crops(folder, given.most)
+        speed(folder, given.threads, given.set or Path(made, "set"))
     if given.examples > FEW:
         memory(given.examples)
 

@@ -10,6 +10,7 @@ import comfy.latent_formats
 import comfy.model_base
 import comfy.supported_models
 import comfy.supported_models_base
+import torch
 from comfy import sd1_clip
 
 UNET: dict[str, Any] = {
@@ -101,6 +102,12 @@ class SCEditSandbox(comfy.supported_models_base.BASE):
     latent_format = comfy.latent_formats.SD15
     sampling_settings: ClassVar[dict[str, Any]] = {"linear_end": 0.024}
     memory_usage_factor = 1.0
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
+
+    def get_model(self, state_dict: dict, prefix: str = "", device: Any = None) -> comfy.model_base.BaseModel:
+        model = super().get_model(state_dict, prefix, device)
+        model.diffusion_model.to(memory_format=self.memory_format)
+        return model
 
     def model_type(self, state_dict: dict, prefix: str = "") -> comfy.model_base.ModelType:
         return comfy.model_base.ModelType.V_PREDICTION

@@ -14,7 +14,7 @@ import world
 from figures import Figure, Gallery, style_figure
 from graphs import CHECKPOINT
 from PIL import Image
-from train_tuners import COMMON, STYLE_PICTURES, TUNERS, Style
+from train_styles import COMMON, STYLE_PICTURES, STYLES, Style
 
 STYLE = "night"
 MADE = "retrained"  # name of the tuner that the workflow saves
@@ -25,9 +25,7 @@ TOLERANCE = 1.25  # by which its distance to the style may exceed the bundled tu
 
 def retrain(server: Any, gallery: Gallery) -> list[Figure]:
     """Train, and compare with the style that the repository brings; the file is removed again."""
-    job = TUNERS[STYLE]
-    if not isinstance(job, Style):
-        raise TypeError(f"{STYLE} is no style")
+    job = STYLES[STYLE]
     write_pictures(server.base / "input" / MADE, job.style)
     began = time.monotonic()
     server.execute(training_prompt(server, job), LONGEST)

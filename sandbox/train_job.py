@@ -24,9 +24,11 @@ def loaded(name: str, file: Path) -> ModuleType:
     return module
 
 
-def register() -> None:
-    """Have ComfyUI know the sandbox's model."""
-    loaded("scedit_sandbox_model", SANDBOX / "model.py").register()
+def register() -> ModuleType:
+    """Have ComfyUI know the sandbox's model; the module that tells it."""
+    model = loaded("scedit_sandbox_model", SANDBOX / "model.py")
+    model.register()
+    return model
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from ...scedit_core.training.dataset.shards.sources import LeftOut
 from ...scedit_core.training.spans import minutes
 from ..sockets import DATASET, HostedDataset
 from ..telling import say, show_pictures
-from ..widgets import ADVANCED, KEEPS_PREVIEW, OPTIONAL, about, choice, text
+from ..widgets import ADVANCED, KEEPS_PREVIEW, OPTIONAL, about, choice, switch, text
 from .folder_list import source_names, source_path
 from .picture_inputs import hint_inputs, picture_inputs
 from .preparing import dataset_path, prepare_dataset
@@ -137,6 +137,13 @@ class SCEditPrepareDataset(io.ComfyNode):
                 ),
                 *hint_inputs(),
                 *_more_hints(),
+                switch(
+                    "enlarge",
+                    True,
+                    "Pictures smaller than the resolution are scaled up. Off: they are trained at their own "
+                    "size, in steps of 64.",
+                    **ADVANCED,
+                ),
             ],
             outputs=[
                 DATASET.Output(display_name="dataset", tooltip="For the training nodes."),

@@ -56,6 +56,27 @@ class Crop:
         return 1 - (right - left) * (bottom - top) / (self.original[0] * self.original[1])
 
 
+@dataclass(frozen=True)
+class Sizing:
+    """How large pictures are trained: `resolution` in pixels, as the side of a square.
+
+    Without `buckets` each is cut to a square. Without `enlarge` a picture of fewer pixels than that square
+    is trained as if the resolution were the next below its own, in steps.
+    """
+
+    resolution: int
+    buckets: bool = True
+    enlarge: bool = True
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that a picture of this size is trained at."""
+        shape, resolution = (width, height) if self.buckets else (1, 1), self.resolution
+        if not self.enlarge:
+            side = math.isqrt(width * height) if self.buckets else min(width, height)
+            resolution = min(resolution, max(STEP, side // STEP * STEP))
+        return bucket_size(*shape, resolution)
+
+
 def bucket_size(width: int, height: int, resolution: int, step: int = STEP) -> tuple[int, int]:
     """Width and height, in steps, of at most resolution x resolution pixels in all, nearest in aspect.
 

@@ -18,7 +18,7 @@ from ...annotators.drawn.random_mask import random_mask
 from ...annotators.drawn.sketch import sketch
 from ...errors import SCEditError, listed, shown
 from ...files.names import existing_parts, leads_out
-from .buckets import Crop, bucket_size
+from .buckets import Crop, Sizing
 from .captions import read_caption, with_trigger
 from .pictures import PICTURE_SUFFIXES, is_picture, load_picture, size_or_reason
 
@@ -68,6 +68,7 @@ class FolderSettings:
     caption_when_missing: str = ""
     hint_variants: int = 1
     seed: int = 0
+    enlarge: bool = True
 
     def __post_init__(self) -> None:
         known = (NO_HINT, *ANNOTATORS, READY_HINT)
@@ -78,8 +79,7 @@ class FolderSettings:
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height that a picture of this size is trained at."""
-        shape = (width, height) if self.buckets else (1, 1)
-        return bucket_size(*shape, self.resolution)
+        return Sizing(self.resolution, self.buckets, self.enlarge).size(width, height)
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,10 @@ class DataPart:
         (STEP, 4096),
     )
     buckets: bool = switch("Wide and tall pictures stay so. Off: the centre square of each.", True)
+    enlarge: bool = switch(
+        "Pictures smaller than that are scaled up. Off: they are trained at their own size, in steps of 64.",
+        True,
+    )
     trigger: str = text("Put in front of each caption, such as <sce>.", "")
     caption_when_missing: str = text("Caption of pictures that have none. Empty: an error names them.", "")
     hint_variants: int = whole(

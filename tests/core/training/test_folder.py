@@ -9,7 +9,7 @@ from folder_tools import SQUARE, ramp, save
 from PIL import Image, ImageDraw
 
 from scedit_core.annotators.drawn.random_mask import random_mask
-from scedit_core.training.dataset.buckets import Crop, bucket_size
+from scedit_core.training.dataset.buckets import Crop, Sizing, bucket_size
 from scedit_core.training.dataset.captions import with_trigger
 from scedit_core.training.dataset.folder import (
     ANNOTATORS,
@@ -110,6 +110,23 @@ def test_buckets_never_pass_the_area_and_turn_with_the_picture(resolution):
         assert 0 <= left < right <= width + 1e-6
         assert 0 <= top < bottom <= height + 1e-6
         assert (right - left) / (bottom - top) == pytest.approx(wide / high)
+
+
+@pytest.mark.parametrize(
+    ("size", "buckets", "wanted"),
+    [
+        ((128, 128), True, (128, 128)),
+        ((150, 140), True, (128, 128)),
+        ((400, 100), True, (256, 128)),
+        ((400, 100), False, (64, 64)),
+        ((20, 30), True, (64, 64)),
+        ((900, 900), True, (512, 512)),
+        ((3000, 2000), True, (640, 384)),
+    ],
+)
+def test_small_pictures_may_stay_small(size, buckets, wanted):
+    assert Sizing(512, buckets, enlarge=False).size(*size) == wanted
+    assert Sizing(512, buckets).size(*size) == bucket_size(*(size if buckets else (1, 1)), 512)
 
 
 def test_without_buckets_all_are_squares(tmp_path):

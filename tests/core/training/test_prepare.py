@@ -56,6 +56,18 @@ def test_an_example_is_what_the_folder_node_makes_of_a_picture(place, target):
     assert seen == set("aceg")
 
 
+def test_pictures_that_are_not_enlarged_keep_their_size_in_the_set(place, target):
+    settings = replace(SETTINGS, resolution=128)
+    run(place, target, settings)
+    enlarged = open_dataset(target).shapes.tolist()
+    report = run(place, target, replace(settings, enlarge=False))
+    assert (report.added, report.kept) == (7, 0)  # another word on sizes makes each anew
+    # none has as many pixels as a square of 128; the widest have 128 x 64
+    assert {tuple(one.latent.shape[1:]) for one in map(open_dataset(target).read, range(7))} == {(8, 8)}
+    assert enlarged != open_dataset(target).shapes.tolist()
+    assert run(place, target, replace(settings, enlarge=False)).kept == 7
+
+
 def test_what_nets_draw_comes_in_its_place_among_the_kinds(place, target):
     run(place, target, replace(SETTINGS, hints=("color", "depth", "canny")))
     example = open_dataset(target).read(0)

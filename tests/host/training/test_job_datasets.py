@@ -81,3 +81,7 @@ def test_what_cannot_be_prepared_says_why(train_py, tmp_path):
     assert (status, "[data] has to name both" in said) == (1, True)
     status, said = train_py("prepare", write_job(tmp_path, data=DATA | {"folder": "nowhere"}))
     assert (status, "'nowhere' is no folder" in said) == (1, True)
+    (tmp_path / "pictures" / "3.txt").unlink()
+    status, said = train_py("prepare", write_job(tmp_path, data=DATA))
+    assert (status, "1 of 5 pictures have no caption (3.png)" in said.splitlines()[-1]) == (1, True)
+    assert not (tmp_path / "set").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,9 @@ from support import REPOSITORY
 
 from scedit_core import load_checkpoint
 from scedit_core.training.job.results import Results
+
+if sys.platform != "win32":
+    import resource
 
 
 def _no_text(folder):
@@ -98,6 +102,48 @@ def test_more_processes_than_cards_are_refused(train_py, tmp_path, monkeypatch):
         1,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [("0", "could not find each other"), ("2", "with another --master-port if that one is taken")],
+    ids=["no process", "a port that is taken"],
+)
+def test_processes_that_cannot_come_together_are_told_so(train_py, tmp_path, monkeypatch, size, words):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(taken.getsockname()[1])}
+        for name, value in {"WORLD_SIZE": size, "RANK": "0", **address}.items():
+            monkeypatch.setenv(name, value)
+        status, said = train_py("run", write_job(tmp_path))
+    last = said.splitlines()[-1]
+    assert (status, last.startswith("train.py: "), words in last) == (1, True, True), said
+    assert not (tmp_path / "edges").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on the size of files")
+def test_a_full_disk_is_said_and_costs_what_was_done_since_the_last_save(train_py, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    full, small = (100_000, limits[1]), {"resolution": 64}
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, full)
+        status, said = train_py("run", write_job(tmp_path, data=small))
+        assert (status, "make room" in said.splitlines()[-1]) == (1, True)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert train_py("run", write_job(tmp_path, data=small, training={"steps": 1}))[0] == 0
+        state = (tmp_path / "edges" / "state.safetensors").read_bytes()
+        resource.setrlimit(resource.RLIMIT_FSIZE, full)
+        status, said = train_py("run", write_job(tmp_path, data=small))
+        assert "step 4 of 4" in said  # it goes on, as there may be room later
+        assert (status, "make room" in said.splitlines()[-1]) == (1, True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert Results(tmp_path / "edges").read_status().state == "failed"
+    assert (tmp_path / "edges" / "state.safetensors").read_bytes() == state
+    assert [f for f in (tmp_path / "edges").iterdir() if f.suffix == ".part"] == []
+    status, said = train_py("run", write_job(tmp_path, data=small))
+    assert (status, "goes on from step 1" in said) == (0, True)
 
 
 def test_the_right_hash_is_accepted_and_the_file_stop_ends_a_run_that_goes_on_later(train_py, tmp_path):

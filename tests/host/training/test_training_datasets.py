@@ -32,7 +32,11 @@ def checkpoint(sandbox_models) -> tuple[Any, Any]:
 
 @pytest.fixture
 def sc(nodes: dict[str, Any]) -> Any:
-    """The node that trains styles, as a ComfyUI for CPUs has it, which casts the checkpoint's fp16."""
+    """The node that trains styles, as a ComfyUI for CPUs has it.
+
+    One for cards leaves this checkpoint's weights in fp16 for its dynamic patcher to cast, which stands aside
+    where the device is a CPU: there ComfyUI's own sampling fails with them, too.
+    """
     return nodes["SCEditTrainSCTuner"]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL.Image import Resampling
 
 from ....errors import SCEditError, shown
-from ..buckets import Crop, bucket_size
+from ..buckets import Crop, Sizing
 from ..captions import with_trigger
 from ..folder import ANNOTATORS, READY_HINT, SAME_ASPECT, draw_hint
 from ..pictures import load_cropped
@@ -40,6 +40,7 @@ class PrepareSettings:
     caption_when_missing: str = ""
     hint_variants: int = 1
     seed: int = 0
+    enlarge: bool = True
 
     def __post_init__(self) -> None:
         unknown = [hint for hint in self.hints if hint not in HINTS]
@@ -59,14 +60,15 @@ class PrepareSettings:
 
     def crop(self, width: int, height: int) -> Crop:
         """The part of a picture of this size that is trained on."""
-        shape = (width, height) if self.buckets else (1, 1)
-        return Crop((width, height), bucket_size(*shape, self.resolution))
+        size = Sizing(self.resolution, self.buckets, self.enlarge).size(width, height)
+        return Crop((width, height), size)
 
     def stamp(self, source: Source) -> int:
         """Changes with a picture's files and with everything that its example is made with."""
         stand_in = self.caption_when_missing if source.caption is None else ""
         drawn = (self.hint_variants, self.seed) if set(self.hints) & set(ANNOTATORS) else ()
-        return source.stamp(self.hints, self.trigger, stand_in, drawn)
+        own_size = () if self.enlarge else ("not enlarged",)  # sets of before know no such word
+        return source.stamp(self.hints, self.trigger, stand_in, drawn, *own_size)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from ....hint import PIXELS_PER_LATENT
 from .ahead import batches, drawn_ahead
 from .changes import clear_away, drop, entries_of, whole_shards
 from .drawing import NET_HINTS, Drawn, PrepareSettings
+from .lock import alone_in
 from .manifest import Head, Manifest, is_set, read_manifest
 from .packing import Prepared, to_png
 from .plan import make_plan
@@ -63,29 +64,50 @@ def prepare(
     """Have the data set in `target` hold the pictures of `sources`, and only those; what was done.
 
     What is there and unchanged is not touched. Raises SCEditError if the set there was made with another VAE,
-    resolution or kinds of hints, if there are no pictures or captions, and if the disk is full.
+    resolution or kinds of hints, if there are no pictures or captions, if the disk is full, and if another
+    process prepares the same set.
     """
     missing = [kind for kind in settings.hints if kind in NET_HINTS and kind not in device.nets]
     if missing:
         raise SCEditError(f"no net draws the hint '{missing[0]}' here; leave it out")
+    with alone_in(target, watch.tick) as check:
+        return _prepared(target, sources, settings, device, watch, check)
+
+
+def _prepared(
+    target: Path,
+    sources: Sources,
+    settings: PrepareSettings,
+    device: Device,
+    watch: Watch,
+    check: Callable[[], None],
+) -> Report:
+    """The same, where `check` raises SCEditError once the set is another process's to change."""
+
+    def tick() -> None:
+        """Look whether it is to end."""
+        check()
+        watch.tick()
+
     head = _head(settings, device)
     manifest = _going_on(target, head)
-    manifest, wrong = whole_shards(target, manifest, watch.tick)
+    manifest, wrong = whole_shards(target, manifest, tick)
     entries, left_out = entries_of(target, manifest), LeftOut()
     plan = make_plan(sources, settings, entries, left_out, watch.found)
     report = Report(made_again=tuple(wrong), left_out=left_out, without_caption=plan.without_caption)
     report.removed, report.kept = int((~plan.keep).sum()), int(plan.keep.sum())
-    writer = DatasetWriter(target, manifest)
+    writer = DatasetWriter(target, manifest, check)
     try:
-        drop(writer, plan.keep, watch.tick)
+        drop(writer, plan.keep, tick)
         with writer:
             wanted = (one for one in sources.walk(LeftOut()) if plan.take(one))
-            drawn = drawn_ahead(wanted, settings, left_out, watch.tick)
+            drawn = drawn_ahead(wanted, settings, left_out, tick)
             for one, prepared in _encoded(drawn, settings, device, left_out):
                 writer.add(prepared)
                 report.add(one)
                 watch.done(report.added, plan.total, (one, prepared))
     finally:
+        check()
         clear_away(target, writer.manifest)
     report.finish(writer.manifest, entries_of(target, writer.manifest))
     return report

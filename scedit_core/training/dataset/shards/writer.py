@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -41,11 +41,13 @@ class DatasetWriter:
     """Adds examples to the data set that a folder holds, or begins one.
 
     As a context, it keeps what was added however it is left; only an example that is not whole is lost.
+    `check` is called before the set is changed: what it raises ends that.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, check: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
         self.manifest = manifest
+        self._check = check
         self._part: Path | None = None
         self._file: BinaryIO | None = None
         self._entries: list[tuple[int, ...]] = []
@@ -88,6 +90,11 @@ class DatasetWriter:
 
     def close_shard(self, instead_of: Shard | None = None) -> None:
         """Have the examples so far on the disk and in `dataset.json`, there in place of another shard."""
+        try:
+            self._check()
+        except SCEditError:
+            self.give_up()
+            raise
         self._write(closing())
         part, file = self._part, self._file
         if part is None or file is None:
@@ -117,6 +124,7 @@ class DatasetWriter:
 
     def remove(self, shard: Shard) -> None:
         """Have a shard of which nothing is kept no longer in `dataset.json`."""
+        self._check()
         self.manifest = Manifest(self.manifest.head, tuple(s for s in self.manifest.shards if s != shard))
         write_manifest(self.folder, self.manifest)
 
