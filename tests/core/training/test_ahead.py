@@ -73,7 +73,8 @@ def test_a_training_that_reads_ahead_is_the_same_and_leaves_no_thread():
     train(read, lambda run: during.update(readers()), lambda run: None)
     assert equal(read, straight)
     assert len(during) == 2
-    assert set(read.data.examples.read_by) == during
+    assert read.data.examples.read_by
+    assert set(read.data.examples.read_by) <= during  # which of them reads is the system's choice
     assert not readers()
 
 
