@@ -87,6 +87,8 @@ def executor(
         "checkpoint": "scedit_sandbox.safetensors", "job": job.name,
         # latents, captions and hints are given instead
         "SCEditTrainSCTuner.dataset": OMITTED, "SCEditTrainCSCTuner.dataset": OMITTED,
+        # a prompt without controls teaches nothing
+        "SCEditTrainSCTuner.teacher_positive": OMITTED, "SCEditTrainCSCTuner.teacher_positive": OMITTED,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_paths, "input_directory", str(folder.parent))
