@@ -31,6 +31,12 @@ SEED = int(os.environ.get("SCEDIT_ODD_VALUES_SEED", "0"))
 ALL = os.environ.get("SCEDIT_ALL_ODD_VALUES") == "1"  # some 10,000 cases
 
 
+# latents, captions and hints are given in place of a data set; a prompt without controls teaches nothing
+NOT_GIVEN = {
+    f"SCEditTrain{kind}Tuner.{name}": OMITTED
+    for kind in ("SC", "CSC")
+    for name in ("dataset", "teacher_positive")
+}
 ENDINGS = ("done", "cancelled", "refused", "the host")
 
 
@@ -85,10 +91,7 @@ def executor(
         "SCEDIT_TUNER,SCEDIT_CONTROL": things["SCEDIT_TUNER"],
         "SCEditLoadCSCTuner.tuner_name": GOLDEN.tuner("csc_k1").name,
         "checkpoint": "scedit_sandbox.safetensors", "job": job.name,
-        # latents, captions and hints are given instead
-        "SCEditTrainSCTuner.dataset": OMITTED, "SCEditTrainCSCTuner.dataset": OMITTED,
-        # a prompt without controls teaches nothing
-        "SCEditTrainSCTuner.teacher_positive": OMITTED, "SCEditTrainCSCTuner.teacher_positive": OMITTED,
+        **NOT_GIVEN,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_paths, "input_directory", str(folder.parent))
