@@ -37,17 +37,38 @@ class PromptControl(ControlBase):
     def __init__(self, condition: Condition, strength: float) -> None:
         super().__init__()
         self.cond_hint_original = self._whole = _seen(condition)
-        self._condition = condition
+        self.condition = condition
         self._weight = strength
-        self._applied: Applied | None = None
+        self.applied: Applied | None = None
         self._joined: tuple[SkipPatch | None, SkipPatch] | None = None
 
     def copy(self) -> PromptControl:
         """The same link, with nothing before it."""
-        clone = PromptControl(self._condition, self._weight)
+        clone = PromptControl(self.condition, self._weight)
         clone._whole = self._whole
         self.copy_to(clone)
         return clone
+
+    @property
+    def has_hint(self) -> bool:
+        """Whether it follows a picture; a style does not."""
+        return self.condition.image is not None
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it acts the same at all noise levels."""
+        when = self.condition
+        return (when.start_percent, when.end_percent) == (0, 1) and not when.schedules
+
+    def follow(self, hint: Tensor, model: Any) -> None:
+        """Have another hint `(N, 3, H, W)`, values 0..1, in the place of its own in a run that has begun."""
+        self._forget()
+        seen = [hint]
+        if self.condition.mask is not None:
+            mask = F.interpolate(self._whole[:1, -1:].to(hint), size=hint.shape[-2:], mode="area")
+            seen.append(mask.expand(len(hint), -1, -1, -1))
+        self.cond_hint_original = torch.cat(seen, dim=1)
+        self._make_edit(model)
 
     def pre_run(self, model: Any, percent_to_timestep_function: Any) -> None:
         """Called when sampling starts: the edit is made for the model and its noise levels as they are now.
@@ -57,9 +78,12 @@ class PromptControl(ControlBase):
         super().pre_run(model, percent_to_timestep_function)
         self._forget_at_end(model.current_patcher)
         self._joined = None
+        self._make_edit(model)
+
+    def _make_edit(self, model: Any) -> None:
         # with an area the hint is the prompt's own, and covers that
         applied = self._cropped().applied(model.current_patcher, self._weight, is_whole=False)
-        self._applied = None if applied.at().is_silent else applied
+        self.applied = None if applied.at().is_silent else applied
         applied.at(model.model_sampling)
 
     def get_control(
@@ -71,18 +95,18 @@ class PromptControl(ControlBase):
             residuals = self.previous_controlnet.get_control(
                 x_noisy, t, cond, batched_number, transformer_options
             )
-        if self._applied is not None:
-            self._add_to(transformer_options, self._applied)
+        if self.applied is not None:
+            self._add_to(transformer_options, self.applied)
         return residuals
 
     def get_models(self) -> list[Any]:
         """Weights that ComfyUI has to load with the model."""
-        return [*super().get_models(), self._condition.hosted.patcher]
+        return [*super().get_models(), self.condition.hosted.patcher]
 
     def inference_memory_requirements(self, dtype: torch.dtype) -> int:
         """Bytes that a run takes, for latents of the hints' size: the host asks before it says theirs."""
-        own = _hint_numbers(self._condition) * dtype.itemsize
-        own += weight_bytes([self._condition.hosted.patcher], dtype)
+        own = _hint_numbers(self.condition) * dtype.itemsize
+        own += weight_bytes([self.condition.hosted.patcher], dtype)
         return own + super().inference_memory_requirements(dtype)
 
     def cleanup(self) -> None:
@@ -92,9 +116,9 @@ class PromptControl(ControlBase):
 
     def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> PromptControl:
         """The same link for another device, with tuners of its own."""
-        hosted = self._condition.hosted
+        hosted = self.condition.hosted
         there = replace(hosted, patcher=tuners_on(hosted.patcher, load_device))
-        clone = PromptControl(replace(self._condition, hosted=there), self._weight)
+        clone = PromptControl(replace(self.condition, hosted=there), self._weight)
         self.copy_to(clone)
         clone._whole = self._whole
         if autoregister:
@@ -103,7 +127,7 @@ class PromptControl(ControlBase):
 
     def _cropped(self) -> Condition:
         """The condition with the part of hint and mask that was put in their place, if one was."""
-        seen, condition = self.cond_hint_original, self._condition
+        seen, condition = self.cond_hint_original, self.condition
         if seen is self._whole:
             return condition
         image = None if condition.image is None else seen[:, :3].movedim(1, -1)
@@ -112,7 +136,7 @@ class PromptControl(ControlBase):
     def _forget(self) -> None:
         if self._joined is not None:
             self._joined[1].cleanup()
-        self._applied = self._joined = None
+        self.applied = self._joined = None
 
     def _forget_at_end(self, patcher: Any) -> None:
         """Keep nothing after a run that is cancelled: the host cleans up its patcher then, and no prompts."""

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import comfy.model_management
-import comfy.sampler_helpers
 import comfy.samplers
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
@@ -16,17 +15,14 @@ from torch import Tensor, nn
 
 from ...scedit_core import PreparedEdit, SCEditError
 from ...scedit_core.training.memory.recompute import Recompute
-from ...scedit_core.training.recent import Recent
 from ...scedit_core.training.sketch import Sketch
+from .captions import Captions
 from .model_sketch import sketch_model
 from .patch import hold_in_place, training_options
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
-
-# captions whose conditions are kept on the device: each takes 0.2 MB for SD 1.5, 0.6 MB for SDXL
-_MOST_CONDS = 512
 
 # names of the modelspec standard, by the names of ComfyUI's classes
 _ARCHITECTURES = {
@@ -46,7 +42,7 @@ class HostModel:
         self, patcher: ModelPatcher, recompute: Recompute, beside: Sequence[ModelPatcher] = ()
     ) -> None:
         self.device = patcher.load_device
-        self._patcher = patcher
+        self.patcher = patcher
         self._beside = tuple(beside)
         self._model = patcher.model
         self.sampling = self._model.model_sampling
@@ -55,7 +51,7 @@ class HostModel:
         self.sigmas: Tensor = self.sampling.sigmas.detach().float().cpu().clone()
         self._options = dict(patcher.model_options["transformer_options"])
         self._recompute: Recompute = recompute
-        self._conds: Recent[tuple[Any, ...], tuple[Any, dict[str, Any]]] = Recent(_MOST_CONDS)
+        self.captions = Captions(self._model, self.device)
 
     def noised(self, latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         """Latents `(B, C, h, w)` with noise of levels `(B,)`, as the model's schedule mixes them."""
@@ -65,9 +61,9 @@ class HostModel:
         self, noisy: Tensor, sigma: Tensor, captions: Sequence[Any], edits: Sequence[PreparedEdit]
     ) -> Tensor:
         """The model's picture `(B, C, h, w)` of noised latents under these edits, float32."""
-        conds = [self._prepared(caption, tuple(noisy.shape[1:])) for caption in captions]
+        conds = [self.captions.prepared(caption, tuple(noisy.shape[1:])) for caption in captions]
         options = training_options(self._options, edits, self._recompute)
-        options |= {"sigmas": sigma, "cond_or_uncond": [0], "optimized_attention_override": _attention}
+        options |= call_options(sigma)
         inputs = comfy.samplers.cond_cat(conds)
         return self._model.apply_model(noisy, sigma, **inputs, transformer_options=options)
 
@@ -82,7 +78,7 @@ class HostModel:
 
     def make_room(self, needed: int) -> int:
         """Free bytes where the model computes, after others were moved away if `needed` are not free."""
-        mine = [self._patcher, *self._patcher.model_patches_models(), *self._beside]
+        mine = [self.patcher, *self.patcher.model_patches_models(), *self._beside]
         loaded = comfy.model_management.current_loaded_models
         keep = [one for one in loaded if any(one.model is patcher for patcher in mine)]
         comfy.model_management.free_memory(needed, self.device, keep_loaded=keep)
@@ -90,7 +86,7 @@ class HostModel:
 
     def sketches(self) -> dict[str, Sketch]:
         """What a training state remembers of the model, its LoRAs, its SCEdit tuners and other patches."""
-        return sketch_model(self._patcher)
+        return sketch_model(self.patcher)
 
     def fingerprint(self) -> str:
         """Hash of the first and last weights and of the kind of model, for states of version 1."""
@@ -99,23 +95,6 @@ class HostModel:
         for weights in (*unet.input_blocks[0].parameters(), *unet.out.parameters()):
             digest.update(weights.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()
-
-    def _prepared(self, caption: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-        """What the model reads beside the latent, made by the host; kept for the captions used last."""
-
-        def prepare() -> tuple[Any, dict[str, Any]]:
-            latent = torch.zeros(1, *shape, device=self.device)
-            conds = {"positive": comfy.sampler_helpers.convert_cond([caption])}
-            processed = comfy.samplers.process_conds(
-                self._model, latent, conds, self.device, latent_image=latent
-            )
-            made = processed["positive"][0]["model_conds"]
-            # the caption is kept beside its result, so that its id is not used again
-            return caption, {
-                name: value.process_cond(batch_size=1, area=None) for name, value in made.items()
-            }
-
-        return self._conds.get((id(caption), shape), prepare)[1]
 
 
 def describe_model(model: ModelPatcher) -> dict[str, str]:
@@ -203,6 +182,11 @@ def _recordable(module: nn.Module) -> Iterator[None]:
     finally:
         for part, name, weights in originals:
             setattr(part, name, weights)
+
+
+def call_options(sigma: Tensor) -> dict[str, Any]:
+    """What a call at these noise levels `(B,)` says of itself, among the transformer_options."""
+    return {"sigmas": sigma, "cond_or_uncond": [0], "optimized_attention_override": _attention}
 
 
 def _attention(_chosen: Any, *args: Any, **kwargs: Any) -> Tensor:

@@ -28,6 +28,8 @@ _COVERED = ("model_sampling", "diffusion_model", "manual_cast_dtype")
 _PLACES = ("patches", "patches_replace", "wrappers")  # of transformer_options, where nodes put what acts
 _PLAIN = (bool, int, float, str)
 _HINT_POINTS = 1024
+# where the host's kinds of control hold their weights, and what else they were told
+_CONTROL_WEIGHTS = ("control_model", "control_weights", "t2i_model", "extra_args")
 
 
 def sketch_model(patcher: ModelPatcher) -> dict[str, Sketch]:
@@ -116,14 +118,17 @@ def _edits(options: dict[str, Any]) -> Sketch:
     sketcher = Sketcher()
     for patch in options.get("patches", {}).get("output_block_patch", ()):
         for edit in patch.edits if isinstance(patch, SkipPatch) else ():
-            _tell_edit(sketcher, edit)
+            tell_edit(sketcher, edit)
     return sketcher.sketch()
 
 
-def _tell_edit(sketcher: Sketcher, edit: SkipEdit) -> None:
+def tell_edit(sketcher: Sketcher, edit: SkipEdit, *, with_hint: bool = True) -> None:
+    """What makes an edit another one, with its hint or for whatever hint."""
     for field in fields(edit):
         value = getattr(edit, field.name)
         if field.default is not MISSING and value is field.default:
+            continue
+        if field.name == "hint" and not with_hint:
             continue
         if isinstance(value, Factors):
             if value.is_given:
@@ -131,9 +136,7 @@ def _tell_edit(sketcher: Sketcher, edit: SkipEdit) -> None:
             continue
         sketcher.tell(field.name)
         if isinstance(value, nn.Module):
-            for name, weights in value.named_parameters():
-                sketcher.tell(name)
-                _sample(sketcher, weights)
+            _tell_network(sketcher, value)
         elif isinstance(value, Tensor):
             # from 1 to 2, so that rounding counts as brightness: a net's hint differs a little each time
             sketcher.sample(value.float() + 1, _HINT_POINTS)
@@ -141,6 +144,23 @@ def _tell_edit(sketcher: Sketcher, edit: SkipEdit) -> None:
             sketcher.sample(torch.tensor([value]))
         else:
             sketcher.tell(value)
+
+
+def tell_controlnet(sketcher: Sketcher, link: Any) -> None:
+    """A ControlNet or T2I-Adapter as it was applied to a prompt, for whatever hint."""
+    sketcher.tell(type(link).__name__, float(link.strength), tuple(link.timestep_percent_range))
+    for place in _CONTROL_WEIGHTS:
+        held = vars(link).get(place)
+        if isinstance(held, nn.Module):
+            _tell_network(sketcher, held)
+        else:
+            _tell_nested(sketcher, held)
+
+
+def _tell_network(sketcher: Sketcher, network: nn.Module) -> None:
+    for name, weights in network.named_parameters():
+        sketcher.tell(name)
+        _sample(sketcher, weights)
 
 
 def _others(patcher: ModelPatcher, options: dict[str, Any]) -> Sketch:

@@ -13,12 +13,13 @@ from ..patching.conditions import skip_layout
 from ..sockets import CONTROL, TUNER
 from ..widgets import KEEPS_PREVIEW, about
 from .material import MOST_CONTROLS, Material
-from .run import train_tuners
+from .run import Lessons, train_tuners
+from .teaching.asked import AskedTeacher
 from .widgets import (
     data_inputs,
     encoder_inputs,
     fine_inputs,
-    keeping_inputs,
+    last_inputs,
     run_inputs,
     scalars,
     shape_inputs,
@@ -44,7 +45,7 @@ class SCEditTrainSCTuner(io.ComfyNode):
                     "tuner", optional=True, tooltip="A tuner to start from, in place of a fresh one."
                 ),
                 *fine_inputs(),
-                *keeping_inputs(250),
+                *last_inputs(250),
             ],
             outputs=[
                 TUNER.Output(display_name="tuner", tooltip="For 'Apply SC-Tuner' or 'Save Tuner'."),
@@ -60,10 +61,12 @@ class SCEditTrainSCTuner(io.ComfyNode):
         tuner: list[HostedTuners] | None = None,
         **inputs: list[Any],
     ) -> io.NodeOutput:
-        material, settings, layout = Material.taken(inputs), scalars(inputs), skip_layout(model[0])
+        material, teacher = Material.taken(inputs), AskedTeacher.taken(inputs, model[0])
+        settings, layout = scalars(inputs), skip_layout(model[0])
         data = material.training_set(model[0], None, settings.get("buckets", True))
+        lessons = Lessons(data, material.models, teacher)
         spec = TunerSpec.sc(layout, *to_shape(settings))
-        done = train_tuners(model[0], [spec], tuner or [], data, settings, material.models)
+        done = train_tuners(model[0], [spec], tuner or [], lessons, settings)
         return io.NodeOutput(done.tuners[0], done.plot, done.steps, ui=done.shown)
 
 
@@ -95,7 +98,7 @@ class SCEditTrainCSCTuner(io.ComfyNode):
                     tooltip="Controls to start from, one per kind of hint, in order.",
                 ),
                 *fine_inputs(),
-                *keeping_inputs(1000),
+                *last_inputs(1000),
             ],
             outputs=[
                 CONTROL.Output(display_name="control0", tooltip="Follows hint0, the first."),
@@ -121,11 +124,13 @@ class SCEditTrainCSCTuner(io.ComfyNode):
         **inputs: list[Any],
     ) -> io.NodeOutput:
         rows = [images for images in (hints or {}).values() if images]
-        material, settings, layout = Material.taken(inputs), scalars(inputs), skip_layout(model[0])
+        material, teacher = Material.taken(inputs), AskedTeacher.taken(inputs, model[0])
+        settings, layout = scalars(inputs), skip_layout(model[0])
         data = material.training_set(model[0], rows, settings.get("buckets", True))
+        lessons = Lessons(data, material.models, teacher)
         spec = TunerSpec.csc(layout, *to_shape(settings), encoder=to_encoder(settings, layout))
         specs = [spec] * data.examples.hints
-        done = train_tuners(model[0], specs, control or [], data, settings, material.models)
+        done = train_tuners(model[0], specs, control or [], lessons, settings)
         # a socket without a control stops what hangs on it, silently, as the host's switches do
         others = [*done.tuners[1:], *[ExecutionBlocker(None)] * (MOST_CONTROLS - len(done.tuners))]
         return io.NodeOutput(done.tuners[0], done.plot, done.steps, *others, ui=done.shown)

@@ -17,6 +17,7 @@ from ..files.hosted import HostedTuners, host_tuners
 from ..patching.conditions import skip_layout
 from .base_model import describe_model, differentiable
 from .course import Course, Keeping, starts
+from .teaching.asked import AskedTeacher, teaching
 from .view import TrainingView, loss_plot
 from .widgets import START_OVER
 
@@ -30,17 +31,23 @@ class Trained(NamedTuple):
     shown: dict[str, Any]
 
 
+class Lessons(NamedTuple):
+    """What is learnt from: pictures, models that are needed to read them on the way, perhaps a teacher."""
+
+    data: TrainingSet
+    models: Sequence[Any] = ()
+    teacher: AskedTeacher | None = None
+
+
 def train_tuners(
     model: Any,
     specs: Sequence[TunerSpec],
     begun: Sequence[HostedTuners],
-    data: TrainingSet,
+    lessons: Lessons,
     settings: Mapping[str, Any],
-    beside: Sequence[Any] = (),
 ) -> Trained:
     """Train tuners of these sizes, or those `begun`, to their last step.
 
-    The models `beside` it are loaded with it, such as a text encoder that the data needs on the way.
     What ends it early (a cancel, an error, NaN) leaves a state on disk, from which the next run goes on.
     """
     config = to_config(settings)
@@ -56,9 +63,16 @@ def train_tuners(
         lambda trainer: save_tuners(trainer, name, {**facts, **describe(trainer)}),
         settings.get("when_state_exists") == START_OVER,
     )
-    with differentiable(model, config.recompute, beside) as base:
+    data, beside, asked = lessons
+    beside = [*beside, *(asked.models(model) if asked else [])]
+    hints = data.examples.hints
+    with (
+        differentiable(model, config.recompute, beside) as base,
+        teaching(asked, model, base, hints) as taught,
+    ):
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
-        trainer = Trainer([tuners.to(base.device, dtype) for tuners in fresh], base, data, config)
+        moved = [tuners.to(base.device, dtype) for tuners in fresh]
+        trainer = Trainer(moved, base, data, config, teaching=taught)
         view = TrainingView(trainer, name, settings.get("preview_every", 0))
         Course(trainer, keeping, view).run(base.make_room)
     metadata = {**facts, **describe(trainer)}

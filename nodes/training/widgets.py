@@ -11,7 +11,7 @@ from ...scedit_core import EncoderSize, SkipLayout
 from ...scedit_core.spec import TunerOp
 from ...scedit_core.training.config import RANGES
 from ...scedit_core.training.job.keys import keys_of
-from ...scedit_core.training.job.parts import RunPart, TrainingPart, TunerPart
+from ...scedit_core.training.job.parts import RunPart, TeacherPart, TrainingPart, TunerPart
 from ..sockets import DATASET
 from ..widgets import ADVANCED, OPTIONAL, choice, number, switch, text, whole
 
@@ -126,6 +126,33 @@ def keeping_inputs(save_every: int) -> list[io.Input]:
             "is kept as '.previous', '.previous-2' and so on).",
             **OPTIONAL,
         ),
+    ]
+
+
+def last_inputs(save_every: int) -> list[io.Input]:
+    """What both nodes end with; what comes new goes to its end, as graphs keep widgets in their order."""
+    return [*keeping_inputs(save_every), *teacher_inputs()]
+
+
+def teacher_inputs() -> list[io.Input]:
+    """A model to learn from in place of the pictures, or beside them."""
+    keys = dict(keys_of(TeacherPart))
+    share, hint = keys["share"], keys["hint"]
+    return [
+        io.Model.Input(
+            "teacher",
+            tooltip="A model whose predictions are learnt in place of the true noise: with LoRAs, SCEdit "
+            "tuners or other patches, or another checkpoint of the same family. It is not changed itself.",
+            **OPTIONAL,
+        ),
+        io.Conditioning.Input(
+            "teacher_positive",
+            tooltip="A prompt with the teacher's controls: ControlNets, or tuners of 'Apply to Prompt'. Each "
+            "follows the hint of its number of every picture; the text is not used, both read the captions.",
+            **OPTIONAL,
+        ),
+        number("teacher_share", 1.0, (0.0, 1.0), share.says, step=0.05, **ADVANCED),
+        choice("teacher_hint", hint.choices, hint.says, hint.default, **ADVANCED),
     ]
 
 

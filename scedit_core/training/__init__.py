@@ -6,11 +6,14 @@ from .loop import Trainer, train
 from .metadata import describe
 from .objective import BaseModel, denoising_loss
 from .state import load_state, save_state
+from .teacher import Teacher, Teaching
 
 __all__ = [
     "BaseModel",
     "Batch",
     "Example",
+    "Teacher",
+    "Teaching",
     "TrainConfig",
     "Trainer",
     "TrainingSet",

@@ -22,9 +22,10 @@ from .config import TrainConfig
 from .dataset.examples import Batch, TrainingSet, unit
 from .dataset.order import generator
 from .memory.recompute import recomputed
-from .objective import BaseModel, denoising_loss
+from .objective import BaseModel, denoising_loss, noised_batch
 from .ranks import Alone, Ranks, check_same, together
 from .sketch import Sketch, sketch
+from .teacher import Teaching
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -46,6 +47,7 @@ class Trainer:
         data: TrainingSet,
         config: TrainConfig,
         ranks: Ranks | None = None,
+        teaching: Teaching | None = None,
     ) -> None:
         self.ranks = ranks or Alone()
         _check(tuners, data, config, self.ranks)
@@ -54,6 +56,7 @@ class Trainer:
         self.base = base
         self.data = data
         self.config = config
+        self.teaching = teaching
         self.step = 0
         self.losses: list[float] = []
         self.parameters = [weights for weights in self.tuners.parameters() if weights.requires_grad]
@@ -72,7 +75,8 @@ class Trainer:
         """What a state of this run belongs to. Nothing of it changes in a run, so it is taken once."""
         shapes = [tuple(weights.shape) for weights in self.parameters]
         pictures, tuners = sketch(self.data.fingerprint()), sketch(shapes)
-        return {**self.base.sketches(), "pictures": pictures, "tuners": tuners}
+        taught = self.teaching.sketches() if self.teaching else {}
+        return {**self.base.sketches(), "pictures": pictures, "tuners": tuners, **taught}
 
     def advance(self) -> float:
         """Take one step and return its loss, of all processes together.
@@ -82,11 +86,7 @@ class Trainer:
         loss, norm = self._gradients()
         # a scaler expects infinite gradients now and then, and passes over such a step by itself
         if not math.isfinite(loss) or not (self.scaler.is_enabled() or math.isfinite(norm)):
-            raise SCEditError(
-                f"the loss became {loss} after {self.step} steps; the weights of the last good step are "
-                f"kept: train with a lower learning rate than {self.config.learning_rate:g}, or with a base "
-                "model in bf16 or fp32"
-            )
+            raise SCEditError(self._broken(loss))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.step += 1
@@ -109,13 +109,13 @@ class Trainer:
         batch = self.data.encoded(self._ahead.take(number) if self._ahead else self._read(number))
         if not batch.places:  # fewer pictures than processes
             return 0 * torch.stack([weights.sum() for weights in self.parameters]).sum()
-        draws = [generator(self.config.seed, "noise", number, place) for place in batch.places]
-        return self.loss_of(batch, draws) * batch.share
+        return self.loss_of(batch, self._draws(number, batch)) * batch.share
 
     def loss_of(self, batch: Batch, draws: Sequence[torch.Generator]) -> Tensor:
         """Loss of a batch with the noise of each picture from one of `draws`."""
         with self.autocast():
-            return denoising_loss(self.base, batch, self.edits(batch), draws, self.config.min_snr_gamma)
+            gamma, edits = self.config.min_snr_gamma, self.edits(batch)
+            return denoising_loss(self.base, batch, edits, draws, gamma, self.teaching)
 
     @contextmanager
     def reading_ahead(self) -> Iterator[None]:
@@ -155,6 +155,40 @@ class Trainer:
         loss = self.loss(number)
         self.scaler.scale(loss / self.config.accumulation).backward()
         return loss.detach()
+
+    def _broken(self, loss: float) -> str:
+        """What a loss that is not finite comes from, and what helps; all processes ask together."""
+        if self.ranks.any(self._is_taught_nan()):
+            return (
+                f"the loss became {loss} after {self.step} steps, as the teacher's pictures are NaN or "
+                "infinite; the weights of the last good step are kept: use a teacher in bf16 or fp32, and "
+                "look at what it paints"
+            )
+        return (
+            f"the loss became {loss} after {self.step} steps; the weights of the last good step are kept: "
+            f"train with a lower learning rate than {self.config.learning_rate:g}, or with a base model in "
+            "bf16 or fp32"
+        )
+
+    def _is_taught_nan(self) -> bool:
+        """Whether a target of this step, which is made again, is not finite."""
+        if self.teaching is None:
+            return False
+        first = self.step * self.config.accumulation
+        for number in range(first, first + self.config.accumulation):
+            batch = self.data.encoded(self._read(number))
+            if not batch.places:
+                continue
+            with self.autocast():
+                noised = noised_batch(self.base, batch, self._draws(number, batch))
+                target = self.teaching.target(*noised, batch)
+            if not torch.isfinite(target).all():
+                return True
+        return False
+
+    def _draws(self, number: int, batch: Batch) -> list[torch.Generator]:
+        """Where the noise of each picture of a batch comes from."""
+        return [generator(self.config.seed, "noise", number, place) for place in batch.places]
 
     def _edit(self, tuners: SCTunerSet | CSCTunerSet, hints: Iterator[Tensor], weight: float) -> PreparedEdit:
         if tuners.kind == "sc":

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..edit import PreparedEdit
 from .dataset.examples import Batch
 from .sketch import Sketch
+from .teacher import Teaching
 
 
 class BaseModel(Protocol):
@@ -71,26 +72,37 @@ def denoising_loss(
     edits: Sequence[PreparedEdit],
     draws: Sequence[torch.Generator],
     min_snr_gamma: float,
+    teaching: Teaching | None = None,
 ) -> Tensor:
     """Mean squared error of the network's output at random noise levels: of eps, v or whatever it predicts.
 
+    It is the error against the true noise, or with `teaching` against what the teacher predicts.
     Level and noise of each picture come from its own one of `draws`, whichever others are in the batch.
 
     The error of the picture divided by `output_scale` is the error of the output, so one formula serves every
     parameterisation. `min_snr_gamma` > 0 weighs it by `min(SNR, gamma) / (weight of the output)`
     (arXiv 2303.09556, Section 3.4): for eps `min(SNR, gamma) / SNR`, for v `min(SNR, gamma) / (SNR + 1)`.
     """
+    latents, noisy, sigma = noised_batch(base, batch, draws)
+    # the teacher first: while it works, nothing of the student's is alive
+    target = latents if teaching is None else teaching.target(latents, noisy, sigma, batch)
+    picture = base.denoised(noisy, sigma, batch.captions, edits)
+    scale = base.output_scale(sigma)
+    error = ((picture - target) / scale.view(-1, 1, 1, 1)).square().mean((1, 2, 3))  # (B,)
+    if min_snr_gamma > 0:
+        error = error * scale.square() * _snr(base, sigma).clamp(max=min_snr_gamma)
+    return error.mean()
+
+
+def noised_batch(
+    base: BaseModel, batch: Batch, draws: Sequence[torch.Generator]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents of a batch, the same with the drawn noise, both `(B, C, h, w)`, and the noise levels `(B,)`."""
     latents = batch.latents.to(base.device, torch.float32)
     drawn = [_noise(base, latents.shape[1:], draw) for draw in draws]
     levels, noises = zip(*drawn, strict=True)
     sigma = base.sigmas[torch.cat(levels)].to(base.device, torch.float32)
-    noise = torch.stack(noises).to(base.device)
-    picture = base.denoised(base.noised(latents, noise, sigma), sigma, batch.captions, edits)
-    scale = base.output_scale(sigma)
-    error = ((picture - latents) / scale.view(-1, 1, 1, 1)).square().mean((1, 2, 3))  # (B,)
-    if min_snr_gamma > 0:
-        error = error * scale.square() * _snr(base, sigma).clamp(max=min_snr_gamma)
-    return error.mean()
+    return latents, base.noised(latents, torch.stack(noises).to(base.device), sigma), sigma
 
 
 def _noise(base: BaseModel, shape: Sequence[int], draw: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,8 @@ from .saved_state import KEY, MOMENTS, REMEDY, VERSION, SavedState, read_state
 from .sketch import Sketch
 
 _NO_POINTS = torch.zeros(0)
+_TAUGHT = "teacher.share"  # what is remembered of every teacher
+_NOW_TAUGHT = "it was trained without a teacher, and one came"
 _WORDS = {
     "model": "the model is another",
     "patches": "the LoRAs or merged models in the model are others",
@@ -26,6 +28,12 @@ _WORDS = {
     "others": "other patches of the model are others",
     "pictures": "the pictures, the captions or the number of hints are others",
     "tuners": "the tuner's sizes are others",
+    "teacher.model": "the teacher's model is another",
+    "teacher.patches": "the LoRAs or merged models in the teacher are others",
+    "teacher.edits": "the SCEdit tuners of the teacher are others",
+    "teacher.others": "other patches of the teacher are others",
+    "teacher.controls": "the teacher's controls are others",
+    "teacher.share": "the teacher's share is another",
 }
 
 
@@ -103,14 +111,28 @@ def _differences(trainer: Trainer, saved: SavedState) -> list[str]:
     if isinstance(saved.trains, str):  # version 1: one text for all of it
         shapes = [tuple(weights.shape) for weights in trainer.parameters]
         same = saved.trains == f"{trainer.base.fingerprint()} {trainer.data.fingerprint()} {shapes}"
+        if trainer.teaching is not None:
+            return [_NOW_TAUGHT]
         return [] if same else ["the model, the pictures, the captions or the tuner's sizes are others"]
     theirs = {
         what: Sketch(facts, saved.tensors.get(f"points.{what}", _NO_POINTS).float())
         for what, facts in saved.trains.items()
     }
     ours = trainer.sketches
+    said = []
+    if _TAUGHT in theirs and _TAUGHT not in ours:
+        said.append("it was trained by a teacher, and none came")
+    if _TAUGHT in ours and _TAUGHT not in theirs:
+        said.append(_NOW_TAUGHT)
+    if said:  # what it is made of says nothing more
+        theirs, ours = (_without_teacher(sketches) for sketches in (theirs, ours))
     differing = [what for what in ours if what not in theirs or not ours[what].fits(theirs[what])]
-    return [_WORDS.get(what, f"its {what} are others") for what in (*differing, *(theirs.keys() - ours))]
+    other = (*differing, *(theirs.keys() - ours))
+    return [*(_WORDS.get(what, f"its {what} are others") for what in other), *said]
+
+
+def _without_teacher(sketches: Mapping[str, Sketch]) -> dict[str, Sketch]:
+    return {what: one for what, one in sketches.items() if not what.startswith("teacher.")}
 
 
 def _check_tensors(trainer: Trainer, saved: SavedState) -> None:

@@ -31,6 +31,16 @@ SEED = int(os.environ.get("SCEDIT_ODD_VALUES_SEED", "0"))
 ALL = os.environ.get("SCEDIT_ALL_ODD_VALUES") == "1"  # some 10,000 cases
 
 
+# latents, captions and hints are given in place of a data set; a prompt without controls teaches nothing
+NOT_GIVEN = {
+    **{
+        f"SCEditTrain{kind}Tuner.{name}": OMITTED
+        for kind in ("SC", "CSC")
+        for name in ("dataset", "teacher_positive")
+    },
+    "SCEditEvaluateTuner.dataset": OMITTED,
+    "SCEditEvaluateTuner.tuner": OMITTED,
+}
 ENDINGS = ("done", "cancelled", "refused", "the host")
 
 
@@ -85,9 +95,7 @@ def executor(
         "SCEDIT_TUNER,SCEDIT_CONTROL": things["SCEDIT_TUNER"],
         "SCEditLoadCSCTuner.tuner_name": GOLDEN.tuner("csc_k1").name,
         "checkpoint": "scedit_sandbox.safetensors", "job": job.name,
-        # latents, captions and hints are given instead
-        "SCEditTrainSCTuner.dataset": OMITTED, "SCEditTrainCSCTuner.dataset": OMITTED,
-        "SCEditEvaluateTuner.dataset": OMITTED, "SCEditEvaluateTuner.tuner": OMITTED,
+        **NOT_GIVEN,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_paths, "input_directory", str(folder.parent))

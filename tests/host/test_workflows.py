@@ -10,6 +10,7 @@ from detector_tools import weight_file
 from PIL import Image
 from server_tools import measure, pixels, workflow_module, world
 from support import REPOSITORY
+from teacher_files import CONTROLNET, LORA, write_controlnet, write_lora
 from workflow_meanings import MEANINGS
 from workflow_tools import (
     SAVING,
@@ -38,10 +39,14 @@ _HINTS = ("SCEditCanny", "SCEditColor", "SCEditMaskedImage", "SCEditOutpaint", "
 def pictures(studio, server, net_weights):
     """What the workflows read, in the server's folders: pictures, a video, and the net that finds poses."""
     upload_pictures(studio, server)
+    write_lora(server.base / "models")
+    write_controlnet(server.base / "models")
     file = server.base / "models" / "scedit_annotators" / BODY_WEIGHTS.name
     file.hardlink_to(weight_file(net_weights, file.name))
     yield
     file.unlink()
+    (server.base / "models" / "loras" / LORA).unlink()
+    (server.base / "models" / "controlnet" / CONTROLNET).unlink()
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,11 @@ def follows_edges(edited: Sequence[np.ndarray], base: np.ndarray) -> None:
         assert measure.edge_f1(picture, wanted) > 1.5 * measure.edge_f1(base, wanted)
 
 
+def is_changed(edited: Sequence[np.ndarray], base: np.ndarray) -> None:
+    """It is another picture than without."""
+    assert all((picture != base).any() for picture in edited)
+
+
 def has_edges(edited: Sequence[np.ndarray], base: np.ndarray) -> None:
     """Most of its edges are those of the scene, as a control that was trained to its end draws them."""
     for picture in edited:
@@ -154,6 +159,8 @@ MEANINGS: dict[str, list[Meaning]] = {
     "scedit_color": [follows_colors],
     "scedit_canny_color": [follows_edges, has_edges, follows_colors],
     "scedit_style_canny": [follows_edges, has_edges, is_night],
+    "scedit_from_lora": [is_changed],
+    "scedit_from_controlnet": [is_changed],
     "scedit_train_control": [follows_edges],
     "scedit_train_style": [is_night],
 }

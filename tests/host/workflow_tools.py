@@ -14,6 +14,7 @@ import numpy as np
 from detector_tools import figure
 from PIL import Image
 from server_tools import CHECKPOINT, Prompt, graphs, measure, moving, workflow_module, world
+from teacher_files import CONTROLNET, LORA
 
 SCENE = world.scene(world.HELD_OUT[1])
 DRAWINGS = {shape: world.drawing(shape) for shape in ("circle", "star")}
@@ -43,6 +44,7 @@ _SWAPS = {
 # what makes a training short enough for a test, and still learn
 _SHORT = {"batch_size": 4, "accumulation": 1, "preview_every": 0, "ema_decay": 0.9}
 _SWAPS |= {(node, widget): value for node in TRAINING for widget, value in _SHORT.items()}
+_SWAPS |= {("LoraLoaderModelOnly", "lora_name"): LORA, ("ControlNetLoader", "control_net_name"): CONTROLNET}
 _SWAPS |= {("SCEditTrainSCTuner", "steps"): 30, ("SCEditTrainSCTuner", "learning_rate"): 5e-3}
 _SWAPS |= {("SCEditTrainCSCTuner", "steps"): 100, ("SCEditTrainCSCTuner", "learning_rate"): 3e-3}
 _SCENE_TEXTS = {"Positive prompt": {"text": SCENE.caption}, "Negative prompt": {"text": ""}}
@@ -78,6 +80,13 @@ _OWN = {
     },
     # what so short a training has learned is seen better in as many as it comes with
     "scedit_train_control": {**_SCENE_TEXTS, "KSampler": {"steps": 20}},
+    # whether teachers teach is tested elsewhere: here they act at all
+    "scedit_from_lora": {**_SCENE_TEXTS, "KSampler": {"steps": 6}, "Train SC-Tuner (SCEdit)": {"steps": 3}},
+    "scedit_from_controlnet": {
+        **_SCENE_TEXTS,
+        "KSampler": {"steps": 6},
+        "Train CSC-Tuner (SCEdit)": {"steps": 3},
+    },
     "scedit_depth": {**_SCENE_TEXTS, "KSampler": {"steps": 6}},
     "scedit_evaluate": {
         "Training Folder (SCEdit)": {"folder": "held_out"},
@@ -148,7 +157,9 @@ def prompt_of(workflow: Path, server: Any, folders: dict[str, str] | None = None
     present = {entry["class_type"] for entry in prompt.values()}
     swaps = dict(_SWAPS)
     for node in present.intersection(TRAINING):
-        swaps["SCEditTrainingFolder", "folder"] = (folders or {})[node]
+        # a LoRA teaches from pictures of any kind
+        kind = "SCEditTrainCSCTuner" if of_class(prompt, "LoraLoaderModelOnly") else node
+        swaps["SCEditTrainingFolder", "folder"] = (folders or {})[kind]
     prompt = workflow_module.replace_values(prompt, {k: v for k, v in swaps.items() if k[0] in present})
     for sampler in of_class(prompt, "KSampler"):
         prompt[sampler]["inputs"]["cfg"] = min(prompt[sampler]["inputs"]["cfg"], graphs.CFG)

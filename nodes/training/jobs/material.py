@@ -31,7 +31,9 @@ from ....scedit_core.training.job.parts import DataPart, Job
 from ..encode import encode_pictures, encode_texts, with_sizes
 from ..examples import to_training_set
 from ..stored import stored_training_set
+from ..teaching.asked import AskedTeacher
 from ..vaes import vae_fingerprint
+from .teachers import asked_teacher, file_of, with_loras
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -47,19 +49,7 @@ class Models:
 
 def checkpoint_path(job: Job) -> Path:
     """The file of a job's checkpoint. Raises SCEditError if it is not there, or another than was meant."""
-    name = job.model.checkpoint
-    beside, listed = job.path(name), folder_paths.get_full_path("checkpoints", name)
-    path = beside if beside.is_file() else Path(listed) if listed else None
-    if path is None:
-        places = " or ".join([str(job.folder), *folder_paths.get_folder_paths("checkpoints")])
-        raise SCEditError(
-            f"no checkpoint '{shown(name, 400)}' in {shown(places, 500)}; put it there, or write its whole "
-            "path into [model] checkpoint"
-        )
-    if path.suffix.lower() not in folder_paths.supported_pt_extensions:
-        raise SCEditError(
-            f"'{shown(path.name)}' is no checkpoint by its name; give a whole checkpoint, a .safetensors file"
-        )
+    path = file_of(job, job.model.checkpoint, "checkpoints", "checkpoint")
     if job.model.sha256:
         _check_hash(path, job.model.sha256.lower())
     return path
@@ -67,7 +57,17 @@ def checkpoint_path(job: Job) -> Path:
 
 def load_models(job: Job, path: Path) -> Models:
     """Model, text encoder and VAE of a checkpoint. Raises SCEditError if it lacks one of them."""
-    return Models(*_loaded(job, path, ("U-Net", "text encoder", "VAE")))
+    model, clip, vae = _loaded(job, path, ("U-Net", "text encoder", "VAE"))
+    return Models(with_loras(job, model, job.model.loras), clip, vae)
+
+
+def load_teacher(job: Job, models: Models) -> AskedTeacher | None:
+    """The teacher of a job, if it has one. Raises SCEditError for files that are not what they are to be."""
+
+    def load(path: Path) -> Any:
+        return _loaded(job, path, ("U-Net",), output_clip=False, output_vae=False)[0]
+
+    return asked_teacher(job, models.model, load)
 
 
 def load_vae(job: Job, path: Path) -> Any:

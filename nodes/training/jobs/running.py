@@ -21,8 +21,9 @@ from ...patching.conditions import skip_layout
 from ..base_model import describe_model, differentiable
 from ..course import Course, Keeping, starts
 from ..encode import encode_texts
+from ..teaching.asked import teaching
 from .asked import Asked
-from .material import Models, checkpoint_path, load_models, read_data
+from .material import Models, checkpoint_path, load_models, load_teacher, read_data
 from .samples import Sheets, samples_of, vae_on_cpu
 from .view import JobView, NoView, Say
 
@@ -63,15 +64,22 @@ def _run(job: Job, results: Results, asked: Asked, say: Say, ranks: Ranks) -> bo
     with together(ranks):
         say(f"loads {job.model.checkpoint}")
         models = load_models(job, checkpoint_path(job))
+        teacher = load_teacher(job, models)
         data = read_data(job, models, say)
         tuners = _tuners(job, models.model, data, config.seed)
         prompts = _encoded(models, job.run.prompts) if job.run.sample_every else []
     # captions of a data set are encoded on the way
     beside = [models.clip.patcher] if job.data.dataset else []
-    with differentiable(models.model, config.recompute, beside) as base, asked.listening():
+    beside += teacher.models(models.model) if teacher else []
+    hints = data.examples.hints
+    with (
+        differentiable(models.model, config.recompute, beside) as base,
+        teaching(teacher, models.model, base, hints) as taught,
+        asked.listening(),
+    ):
         with together(ranks):
             moved = [one.to(base.device, _DTYPES[config.precision]) for one in tuners]
-            trainer = Trainer(moved, base, data, config, ranks)
+            trainer = Trainer(moved, base, data, config, ranks, taught)
             sheets = _sheets(job, trainer, prompts, models.vae) if is_first else None
         view = JobView(trainer, results, job, sheets, say) if is_first else NoView()
         facts = _facts(job, models.model)

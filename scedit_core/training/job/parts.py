@@ -20,6 +20,7 @@ from ..memory.recompute import Recompute
 from .keys import number, switch, text, texts, whole
 
 MOST_CONTROLS = 4
+_MOST_STRENGTH = 100.0
 # what `memory` offers, in the training's own words
 MEMORY: dict[str, Recompute] = {"full speed": "off", "less": "cheap", "least": "all"}
 _EVERY = (0, RANGES["steps"][1])
@@ -36,6 +37,9 @@ class ModelPart:
         "Numbers that the model computes in. auto: as ComfyUI chooses for the graphics card.",
         "auto",
         ("auto", "fp32", "bf16", "fp16"),
+    )
+    loras: tuple[str, ...] = texts(
+        "LoRAs that the model has while it is trained on, from models/loras: name, or name:strength."
     )
 
 
@@ -120,6 +124,29 @@ class DataPart:
         "Hints drawn per picture, each with other random settings or another mask.", 1, (1, 64)
     )
     seed: int = whole("Draws the random settings and masks of the hints.", 0, RANGES["seed"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherPart:
+    """A model to learn from in place of the pictures' true noise. Empty: there is none."""
+
+    checkpoint: str = text("Its checkpoint, if it is another one than the model's.", "")
+    loras: tuple[str, ...] = texts("Its LoRAs, from models/loras: name, or name:strength.")
+    tuners: tuple[str, ...] = texts(
+        "Its SCEdit tuners, from models/scedit: name, or name:strength. Controls follow the hints, in order."
+    )
+    controlnet: tuple[str, ...] = texts(
+        "Its ControlNets, from models/controlnet, which follow the hints before its tuners do."
+    )
+    share: float = number(
+        "How much of the target is the teacher's: 1 the teacher alone, 0 the pictures alone.", 1.0, (0.0, 1.0)
+    )
+    hint: str = text(
+        "How the teacher's controls read the hints. inverted: black lines on white, where ours are white on "
+        "black.",
+        "same",
+        ("same", "inverted"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +238,7 @@ class Job:
     model: ModelPart
     tuner: TunerPart
     data: DataPart
+    teacher: TeacherPart
     training: TrainingPart
     run: RunPart
     evaluate: EvaluatePart
@@ -234,10 +262,26 @@ PARTS: dict[str, type] = {
     "model": ModelPart,
     "tuner": TunerPart,
     "data": DataPart,
+    "teacher": TeacherPart,
     "training": TrainingPart,
     "run": RunPart,
     "evaluate": EvaluatePart,
 }
+
+
+def with_strength(given: str) -> tuple[str, float]:
+    """Name and strength from text such as 'watercolour:0.8'; the strength is 1 if there is none."""
+    name, _, last = given.rpartition(":")
+    try:
+        strength = float(last)
+    except ValueError:  # a name alone, or a path of Windows
+        return given, 1.0
+    if not name or not abs(strength) <= _MOST_STRENGTH:
+        raise SCEditError(
+            f"'{shown(given)}' is to be a name, or a name and a strength of at most {_MOST_STRENGTH:g}; "
+            "write for instance 'watercolour:0.8'"
+        )
+    return name, strength
 
 
 def blocks_of(given: str) -> tuple[int, ...] | None:

@@ -18,7 +18,7 @@ from ..dataset.buckets import bucket_size
 from ..dataset.folder import READY_HINT
 from ..dataset.shards.drawing import NET_HINTS
 from .keys import keys_of
-from .parts import MOST_CONTROLS, PARTS, Job, blocks_of
+from .parts import MOST_CONTROLS, PARTS, Job, blocks_of, with_strength
 
 _MOST_BYTES = 1_000_000
 
@@ -115,6 +115,9 @@ def _check(job: Job) -> None:
             f"[model] sha256 has 64 letters and digits from 0 to f, got '{shown(job.model.sha256)}'; leave "
             "it empty to take whatever file has that name"
         )
+    teacher = job.teacher
+    for given in (*job.model.loras, *teacher.loras, *teacher.tuners, *teacher.controlnet):
+        with_strength(given)
     EncoderSize(job.tuner.kernel)
     blocks_of(job.tuner.blocks)
     bucket_size(1, 1, job.data.resolution)

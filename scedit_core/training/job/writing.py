@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import SCEditError
 from .keys import keys_of
-from .parts import PARTS, Job
+from .parts import PARTS, Job, with_strength
 
 
 def job_text(job: Job) -> str:
@@ -27,15 +27,29 @@ def with_whole_paths(job: Job) -> Job:
     def whole(given: str) -> str:
         return str(job.path(given)) if given else given
 
-    is_file = job.path(job.model.checkpoint).is_file()
-    checkpoint = whole(job.model.checkpoint) if is_file else job.model.checkpoint
+    def named(given: str) -> str:
+        """Whole if it is a file of the job's folder; else it is one of ComfyUI's."""
+        name, _ = with_strength(given)
+        return f"{whole(name)}{given.removeprefix(name)}" if name and job.path(name).is_file() else given
+
+    def all_named(given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(named, given))
+
+    teacher = job.teacher
     data, held_out = (
         replace(part, folder=whole(part.folder), dataset=whole(part.dataset))
         for part in (job.data, job.evaluate)
     )
     return replace(
         job,
-        model=replace(job.model, checkpoint=checkpoint),
+        model=replace(job.model, checkpoint=named(job.model.checkpoint), loras=all_named(job.model.loras)),
+        teacher=replace(
+            teacher,
+            checkpoint=named(teacher.checkpoint),
+            loras=all_named(teacher.loras),
+            tuners=all_named(teacher.tuners),
+            controlnet=all_named(teacher.controlnet),
+        ),
         tuner=replace(job.tuner, start=tuple(map(whole, job.tuner.start))),
         data=data,
         evaluate=held_out,

@@ -18,10 +18,11 @@ _WORKSPACE = 1.2  # what forward and backward need beside what is kept
 
 
 def estimate_memory(trainer: Trainer) -> int:
-    """Bytes that the training needs beside the weights of model and tuners.
+    """Bytes that the training needs beside the weights of model, tuners and teacher.
 
     What is kept for backward grows with the area of the latent (attention is fused), so two small trials
-    tell it for the real size. Gradients, AdamW's two moments and averages come on top.
+    tell it for the real size. Gradients, AdamW's two moments and averages come on top. A teacher works
+    before anything is kept, so what it works in counts only where it is more than that.
     """
     channels, height, width = trainer.data.largest
     example = trainer.data.first()
@@ -31,8 +32,11 @@ def estimate_memory(trainer: Trainer) -> int:
     slope = kept[1] / areas[1] if fixed else (kept[1] - kept[0]) / (areas[1] - areas[0])
     size = min(-(-trainer.config.batch_size // trainer.ranks.size), len(trainer.data))
     needed = kept[1] + slope * (size * height * width - areas[1])
+    working = int(_WORKSPACE * needed)
+    if trainer.teaching is not None:
+        working = max(working, trainer.teaching.teacher.memory((size, channels, height, width)))
     learning = 3 * sum(weights.nbytes for weights in trainer.parameters)
-    return int(_WORKSPACE * needed) + learning + sum(average.nbytes for average in trainer.averages)
+    return working + learning + sum(average.nbytes for average in trainer.averages)
 
 
 def estimate_seconds(trainer: Trainer) -> float:

@@ -163,7 +163,7 @@ def test_what_a_run_encodes_is_encoded_once_and_gone_at_its_end(model, control, 
     assert len(calls) == 1
     link = scoped[0][1]["control"]
     assert link._joined is None
-    assert link._applied is None
+    assert link.applied is None
 
 
 def test_a_cancelled_run_leaves_nothing_with_the_prompt(model, scope):
@@ -179,7 +179,7 @@ def test_a_cancelled_run_leaves_nothing_with_the_prompt(model, scope):
         see(stopped, [*scoped, *scoped], prompt(2))
     link = scoped[0][1]["control"]
     assert link._joined is None
-    assert link._applied is None
+    assert link.applied is None
     assert not any(stopped.callbacks.values())
 
 

@@ -20,6 +20,7 @@ TRAIN = REPOSITORY / "sandbox" / "train_job.py"
 
 JOB: dict[str, dict[str, Any]] = {
     "model": {"checkpoint": str(SANDBOX)},
+    "teacher": {},
     "tuner": {"kind": "csc", "ratio": 4.0, "stem_ratio": 0.25, "hint_channels": 16},
     "data": {"folder": "pictures", "hints": ["canny"], "resolution": 128, "hint_variants": 2},
     "training": {"steps": 4, "batch_size": 2, "accumulation": 1, "learning_rate": 1e-3, "seed": 3},

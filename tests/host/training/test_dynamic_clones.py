@@ -52,6 +52,17 @@ def test_a_file_in_fp32_is_brought_to_the_dtype_that_the_layers_compute_in(pack:
     assert torch.float32 in {weights.dtype for weights in model.model.diffusion_model.parameters()}
 
 
+def test_a_teacher_of_the_same_checkpoint_lies_in_the_static_copy_that_is_trained_on(pack: Any) -> None:
+    model = dynamic_model(torch.float32)
+    student = pack.nodes.training.base_model._static_clone(model)
+    teacher = model.clone()
+    assert teacher.is_dynamic()
+    shared = pack.nodes.training.teaching.shared.share_network(student, teacher)
+    assert not shared.is_dynamic()
+    assert shared.model is student.model
+    assert shared.backup is student.backup
+
+
 def test_edits_that_a_model_has_are_held_in_place_while_it_is_trained_on(nodes: Any, pack: Any) -> None:
     tuner, control = load(nodes, "SCEditLoadSCTuner", "sc_full"), load(nodes, "SCEditLoadCSCTuner", "csc_k1")
     assert tuner.patcher.is_dynamic()

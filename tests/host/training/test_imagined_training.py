@@ -46,6 +46,15 @@ class Training:
         base.sigmas = torch.ones(1000)
         tuners = core.build_tuners(spec, device=device, dtype=self.dtype)
         self.trainer = training.Trainer([tuners], base, dataset(pack, kind == "csc"), self.config)
+        self.base = base
+
+    def teach(self, pack: Any) -> None:
+        """Have the same model as the teacher."""
+        teaching, mine = pack.nodes.training.teaching, self.base.patcher
+        guest = mine.clone()
+        shared = teaching.shared.SharedNetwork(mine, guest)
+        teacher = teaching.teacher.HostTeacher(guest, self.base.captions, None, shared)
+        self.trainer.teaching = pack.scedit_core.training.Teaching(teacher, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +74,17 @@ def test_the_loss_is_computed_on_the_card_and_nothing_is_read_back(pack, dtype, 
         with Reads() as reads:
             loss = trainer.loss(0)
     assert (loss.device, loss.dtype, loss.shape) == (CUDA, FULL, ())
+    assert not reads.where
+
+
+@pytest.mark.parametrize("dtype", [HALF, BRAIN])
+def test_a_teacher_works_on_the_card_and_nothing_is_read_back(pack, dtype):
+    with imagined():
+        training = Training(pack, CUDA, dtype, "sc")
+        training.teach(pack)
+        with Reads() as reads:
+            loss = training.trainer.loss(0)
+    assert (loss.device, loss.dtype) == (CUDA, FULL)
     assert not reads.where
 
 
