@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import comfy.cldm.cldm
-import comfy.ops
 import torch
-from host_tools import drawn
 from safetensors.torch import save_file
 from support import REPOSITORY, load_module
 
@@ -25,6 +22,10 @@ def write_lora(models: Path) -> None:
 
 def write_controlnet(models: Path) -> None:
     """A ControlNet of the whole encoder."""
+    import comfy.cldm.cldm
+    import comfy.ops
+    from host_tools import drawn
+
     sandbox = load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py")
     unused = ("out_channels", "transformer_depth_output")
     config = {key: value for key, value in sandbox.UNET.items() if key not in unused} | sandbox.HEADS
