@@ -14,7 +14,7 @@ from .remedies import remedy
 
 HEARTBEAT = 30.0  # seconds between signs of life
 TAIL = 15  # lines of a log shown after a failure
-AT_ONCE = 2  # commands side by side
+AT_ONCE = 3  # commands side by side: one more than two cores, since tests of servers and browsers wait a lot
 NO_TESTS = 5  # exit status of a pytest that found none
 
 
@@ -75,7 +75,7 @@ def run_in_foreground(command: Sequence[str | Path], env: dict[str, str] | None 
 
 
 def run_side_by_side(commands: Sequence[Sequence[str | Path]], log_name: str, env: dict[str, str]) -> int:
-    """Run commands two at a time, in their order; worst status.
+    """Run commands in their order, some at a time; worst status.
 
     The first talks to the user itself, the output of the others comes when they have ended. A pytest that
     finds no test is no failure if another found some.
