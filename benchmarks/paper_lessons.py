@@ -23,7 +23,9 @@ sys.path.append(str(REPOSITORY / "sandbox"))  # last: its server.py must not hid
 import world
 from graphs import CFG
 from measure import edge_f1, edges, style_distance
-from train_tuners import STYLE_PICTURES, Workshop, as_images, canny_hint, resized, scaled
+from scene_edges import random_edges
+from train_controls import resized, scaled
+from train_styles import STYLE_PICTURES, Workshop, as_images
 from training_run import import_model
 
 import_model(COMFYUI)  # before anything else of ComfyUI is: it reads its command line's settings then
@@ -61,9 +63,9 @@ class Lessons:
 
     def control(self) -> Lesson:
         """Canny edges, learnt at random thresholds as the paper's and measured at those of inference."""
-        draw, rng = canny_hint(self._workshop.pack), np.random.default_rng(3)
+        rng = np.random.default_rng(3)
         scenes = [scaled(seed, SIDE) for seed in range(CONTROL_SCENES)]
-        data = self._set(scenes, [draw(scene, rng) for scene in scenes])
+        data = self._set(scenes, [random_edges(scene, rng) for scene in scenes])
         unseen = [scaled(seed, SIDE) for seed in UNSEEN]
         wanted = [edges(scene.picture) for scene in unseen]
         hints = [np.repeat(255 * lines[..., None].astype(np.uint8), 3, -1) for lines in wanted]

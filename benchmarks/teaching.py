@@ -28,7 +28,9 @@ sys.path.insert(0, str(REPOSITORY / "sandbox"))
 import world  # noqa: E402 - the sandbox's modules lie in its own folder
 from graphs import CFG  # noqa: E402
 from measure import edge_f1, edges, named_error, style_distance  # noqa: E402
-from train_tuners import COMMON, STYLE_PICTURES, Workshop, as_images, canny_hint, scaled  # noqa: E402
+from scene_edges import random_edges  # noqa: E402
+from train_controls import scaled  # noqa: E402
+from train_styles import COMMON, STYLE_PICTURES, Workshop, as_images  # noqa: E402
 
 SIDE, SCENES, HELD_OUT, SAMPLING = 128, 300, 12, 12
 TAUGHT, PLAIN = "by the teacher", "from pictures"
@@ -118,14 +120,14 @@ def by_tuner(bench: Bench, tuner: Any) -> Callable[[Any], Any]:
 
 def control_data(bench: Bench) -> dict[str, Any]:
     """The scenes with canny hints at random thresholds, and their captions."""
-    rng, draw = np.random.default_rng(3), canny_hint(bench.pack)
+    rng = np.random.default_rng(3)
     texts = [scene.caption for scene in bench.scenes]
     return {
         "model": [bench.model],
         "latents": bench.ordinary,
         "positive": [bench.shop.caption(text) for text in texts],
         "empty": [bench.shop.caption("")],
-        "hints": {"hint0": [as_images([draw(scene, rng)]) for scene in bench.scenes]},
+        "hints": {"hint0": [as_images([random_edges(scene, rng)]) for scene in bench.scenes]},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -42,6 +43,8 @@ SHARED = {
 ROOMS = {"analysis", "evaluation", "files", "hints", "patching", "schedules", "training"}
 # What no file outside of a room may name, and the rooms that may: how the host has its U-Net patched.
 PATCH_PROTOCOL = {"set_model_patch", "add_wrapper_with_key", "output_block_patch", "input_block_patch"}
+# What scripts import beside packages and the host: the pack, the browser's tools, what few machines have.
+THEIRS = {"cairosvg", "h5py", "scedit_pack", "screen_tools"}
 LONGEST_FUNCTION, LONGEST_FILE = 40, 300
 
 
@@ -57,6 +60,7 @@ def python_files(place: str = ".") -> list[Path]:
 EVERYTHING = python_files()
 CORE = python_files("scedit_core")
 NODES = python_files("nodes")
+SCRIPTS = python_files("benchmarks") + python_files("sandbox")
 SHIPPED = [REPOSITORY / "__init__.py", REPOSITORY / "train.py", *NODES, *CORE]
 
 
@@ -222,3 +226,20 @@ def test_every_node_is_listed():
     assert sorted(listed) == sorted(set(listed))
     # those of single hints are made from a table, and listed together
     assert {*listed} - {"*HINT_NODES"} == {n for n in classes if n.startswith("SCEdit")} - {"SCEditExtension"}
+
+
+@each(SCRIPTS)
+def test_scripts_import_from_each_other_what_is_there(file):
+    """No test starts most of them, and pyright does not know where their neighbours lie."""
+    beside = {script.stem: script for script in SCRIPTS}
+    for root in roots(file) - beside.keys() - HOST - sys.stdlib_module_names:
+        assert importlib.util.find_spec(root) or root in THEIRS, f"there is no {root}"
+    for node in nodes_of(file, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.module in beside:
+            assert {one.name for one in node.names} <= set(names_of(beside[node.module]))
+
+
+def names_of(file: Path) -> Iterator[str]:
+    """What a file defines, sets or imports."""
+    for node in nodes_of(file, ast.FunctionDef, ast.ClassDef, ast.alias, ast.Name):
+        yield getattr(node, "asname", None) or getattr(node, "name", None) or getattr(node, "id", "")

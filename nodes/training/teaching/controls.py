@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ class Controls:
 
     def __init__(self, positive: Sequence[list[Any]]) -> None:
         self._links = [_alone(link) for link in _links(_control_of(positive))]
-        for before, link in zip(self._links, self._links[1:], strict=False):
+        for before, link in pairwise(self._links):
             link.set_previous_controlnet(before)
         self._hinted = [link for link in self._links if _has_hint(link)]
 
