@@ -93,3 +93,20 @@ def as_found(folder: Path) -> Iterator[None]:
     yield
     for path in sorted(set(folder.rglob("*")) - there, reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def cancelled_at_look(number: int) -> Iterator[list[int]]:
+    """The user cancels before what runs looks for that the `number`-th time; the looks so far."""
+    looks: list[int] = []
+    look = comfy.model_management.throw_exception_if_processing_interrupted
+
+    def cancel() -> None:
+        looks.append(1)
+        if len(looks) == number:
+            comfy.model_management.interrupt_current_processing()
+        look()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comfy.model_management, look.__name__, cancel)
+        yield looks

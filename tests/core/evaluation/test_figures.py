@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
+from disc_tools import discs
 
 from scedit_core.annotators.drawn.canny import canny
 from scedit_core.evaluation.figures import change, figures_of, style_figures, with_hint_shift, with_shift
@@ -12,15 +12,6 @@ from scedit_core.evaluation.kinds import KINDS
 from scedit_core.evaluation.record import Record, Spread
 
 CANNY = KINDS["canny"]
-
-
-def discs(seed, side=128):
-    """Discs where chance puts them, none of them at the border."""
-    draw, drawn = np.random.default_rng(seed), np.zeros((side, side, 3), np.uint8)
-    for _ in range(4):
-        place, radius = draw.integers(36, side - 36, 2).tolist(), int(draw.integers(5, 16))
-        cv2.circle(drawn, place, radius, draw.integers(80, 256, 3).tolist(), -1)
-    return drawn
 
 
 PICTURES = [discs(seed) for seed in range(2)]

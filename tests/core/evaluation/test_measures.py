@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from disc_tools import discs
 
 from scedit_core.annotators.drawn.canny import canny
 from scedit_core.annotators.drawn.color import color
@@ -30,15 +31,6 @@ def picture(height=96, width=128, seed=0):
     """Smooth patches of colour."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
-
-
-def discs(seed, side=160):
-    """Discs where chance puts them, none of them at the border."""
-    draw, drawn = np.random.default_rng(seed), np.zeros((side, side, 3), np.uint8)
-    for _ in range(6):
-        place, radius = draw.integers(40, side - 40, 2).tolist(), int(draw.integers(5, 20))
-        cv2.circle(drawn, place, radius, draw.integers(60, 256, 3).tolist(), -1)
-    return drawn
 
 
 def lines(*columns, side=64):

@@ -11,7 +11,7 @@ import comfy.sample
 import comfy.samplers
 import pytest
 import torch
-from host_tools import picture, run, tiny_model
+from host_tools import cancelled_at_look, picture, run, tiny_model
 from invariants import look as look_at
 from invariants import things_of_runs, weights_of
 from support import GOLDEN
@@ -223,23 +223,13 @@ def test_the_model_stays_as_it_is_and_nothing_is_left(nodes, edited):
     gc.unfreeze()
 
 
-def test_a_cancelled_analysis_ends_between_two_looks_and_leaves_nothing(nodes, edited, monkeypatch):
-    probes = []
-
-    def cancel_third() -> None:
-        probes.append(1)
-        if len(probes) == 3:
-            comfy.model_management.interrupt_current_processing()
-        check()
-
-    check = comfy.model_management.throw_exception_if_processing_interrupted
-    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", cancel_third)
+def test_a_cancelled_analysis_ends_between_two_looks_and_leaves_nothing(nodes, edited):
     before = look_at(edited)
     gc.collect()
     gc.freeze()
-    with pytest.raises(comfy.model_management.InterruptProcessingException):
+    with cancelled_at_look(3) as looks, pytest.raises(comfy.model_management.InterruptProcessingException):
         analysed(nodes, edited)
-    assert len(probes) == 3
+    assert len(looks) == 3
     assert look_at(edited) == before
     assert things_of_runs() == []
     gc.unfreeze()

@@ -11,7 +11,7 @@ import folder_paths
 import pytest
 import torch
 from evaluation_tools import SIZE, changed, evaluated, lists, of_a_twin, shuffled, zeroed
-from host_tools import load, run
+from host_tools import cancelled_at_look, load, run
 from invariants import look, weights_of
 from support import REPOSITORY, load_module
 
@@ -161,22 +161,12 @@ def test_a_saved_tuner_keeps_its_figures_and_tuner_info_shows_them(nodes, good, 
 
 
 def test_a_cancelled_evaluation_ends_after_its_step_and_leaves_the_model_as_it_is(
-    node, checkpoint, scenes, tuner_of, monkeypatch
+    node, checkpoint, scenes, tuner_of
 ):
-    steps = []
-
-    def cancel_third() -> None:
-        steps.append(1)
-        if len(steps) == 3:
-            comfy.model_management.interrupt_current_processing()
-        check()
-
-    check = comfy.model_management.throw_exception_if_processing_interrupted
-    monkeypatch.setattr(comfy.model_management, "throw_exception_if_processing_interrupted", cancel_third)
     before, weights = look(checkpoint[0]), weights_of(checkpoint[0])
-    with pytest.raises(comfy.model_management.InterruptProcessingException):
+    with cancelled_at_look(3) as looks, pytest.raises(comfy.model_management.InterruptProcessingException):
         evaluated(node, checkpoint, {**scenes, "control": [tuner_of("canny_control")]})
-    assert len(steps) == 3
+    assert len(looks) == 3
     assert (look(checkpoint[0]), weights_of(checkpoint[0])) == (before, weights)
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import numpy as np
 import torch
 from PIL import Image
 from support import REPOSITORY
+
+from scedit_core.training.job.results import Results
 
 COMFYUI = os.environ.get("COMFYUI_PATH", "")
 SANDBOX = REPOSITORY / "sandbox" / "models" / "checkpoints" / "scedit_sandbox.safetensors"
@@ -58,3 +63,20 @@ def train(*arguments: Any, expected: int = 0, start: tuple[str, ...] = (), **env
     said = done.stdout + done.stderr
     assert done.returncode == expected, said
     return said
+
+
+def told_to_end(results: Results, command: Sequence[str], **environment: str) -> tuple[int, str]:
+    """A command gets SIGTERM after the first step of its job; its status and what it said."""
+    settings = os.environ | {"COMFYUI_PATH": COMFYUI} | environment
+    running = subprocess.Popen(
+        command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        deadline = time.monotonic() + 240
+        while not results.read_metrics() and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        running.send_signal(signal.SIGTERM)
+        said, _ = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    return running.returncode, said

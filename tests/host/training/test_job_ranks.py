@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 
 import pytest
-from job_tools import COMFYUI, TRAIN, write_job
+from job_tools import TRAIN, told_to_end, write_job
 from rank_tools import Starter
 
 from scedit_core import load_checkpoint
@@ -99,20 +96,9 @@ def test_torchrun_passes_a_signal_on_and_both_stop_after_the_same_step(tmp_path)
     steps, run = {**TRAINING, "steps": 100_000}, {"save_every": 0}
     path = write_job(tmp_path, training=steps, data={"resolution": 64}, run=run)
     results = Results(tmp_path / "edges")
-    settings = {"OMP_NUM_THREADS": "1", "COMFYUI_PATH": COMFYUI}
-    launcher = subprocess.Popen(
-        [*MANY, str(TRAIN), "run", str(path)],
-        env=os.environ | settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 240
-        while not results.read_metrics() and launcher.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.2)
-        launcher.send_signal(signal.SIGTERM)
-        said, _ = launcher.communicate(timeout=60)
-    finally:
-        launcher.kill()
-    assert launcher.returncode != 0
+    command = [*MANY, str(TRAIN), "run", str(path)]
+    returned, said = told_to_end(results, command, OMP_NUM_THREADS="1")
+    assert returned != 0
     status = results.read_status()
     assert status.state == "stopped", said
     assert status.processes == 2

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import signal
 import socket
-import subprocess
 import sys
-import time
 
 import pytest
 import torch
-from job_tools import COMFYUI, SANDBOX, TRAIN, train, write_job
+from job_tools import COMFYUI, SANDBOX, TRAIN, told_to_end, train, write_job
 from support import REPOSITORY
 
 from scedit_core import load_checkpoint
@@ -175,16 +173,8 @@ def test_a_signal_ends_a_run_after_its_step_with_its_state(tmp_path):
     path = write_job(tmp_path, training={"steps": 100_000}, run={"save_every": 0})
     results = Results(tmp_path / "edges")
     command = [sys.executable, str(TRAIN), "run", str(path), "--comfyui", COMFYUI]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        deadline = time.monotonic() + 240
-        while not results.read_metrics() and running.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.2)
-        running.send_signal(signal.SIGTERM)
-        said, _ = running.communicate(timeout=60)
-    finally:
-        running.kill()
-    assert running.returncode == 128 + signal.SIGTERM, said
+    returned, said = told_to_end(results, command)
+    assert returned == 128 + signal.SIGTERM, said
     status = results.read_status()
     assert (status.state, status.steps) == ("stopped", 100_000)
     assert results.read_metrics()[-1].step == status.step > 0
