@@ -10,14 +10,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from support import REPOSITORY
 
-from scedit_core.training.job.results import Results
+if TYPE_CHECKING:  # processes without the pack read this file, too
+    from scedit_core.training.job.results import Results
+
 
 COMFYUI = os.environ.get("COMFYUI_PATH", "")
 SANDBOX = REPOSITORY / "sandbox" / "models" / "checkpoints" / "scedit_sandbox.safetensors"
