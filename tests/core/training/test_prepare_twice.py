@@ -21,7 +21,7 @@ from scedit_core.training.dataset.shards.prepare import Watch
 
 # a process that starts others in no time: each stops after four examples until there is a file 'go'
 STARTER = """
-import os, pathlib, sys, time; sys.path[:0] = [{tests!r}, {here!r}]
+import os, pathlib, signal, sys, time; sys.path[:0] = [{tests!r}, {here!r}]
 import support; support.load_package("scedit_core", pathlib.Path({core!r}))
 from scedit_core.training.dataset.shards import lock, writer
 from scedit_core.training.dataset.shards.prepare import Watch
@@ -41,6 +41,9 @@ for line in sys.stdin:
             except SCEditError: os._exit(1)
             os._exit(0)
         print(pid, flush=True)
+    elif word == "sleep":  # a signal is not yet a process that sleeps: its threads may write once more
+        os.kill(int(given), signal.SIGSTOP); os.waitpid(int(given), os.WUNTRACED)
+        print(0, flush=True)
     else:
         print(os.waitstatus_to_exitcode(os.waitpid(int(given), 0)[1]), flush=True)
 """
@@ -110,7 +113,7 @@ def test_a_process_that_was_killed_stands_in_nobodys_way(other, starter, place, 
 def test_a_process_that_slept_meanwhile_changes_nothing_any_more(
     is_another_at_work, other, starter, place, target, tmp_path
 ):
-    os.kill(other, signal.SIGSTOP)
+    starter("sleep", other)
     run(place, target)
     whole = files(target)
     if is_another_at_work:
