@@ -167,8 +167,8 @@ def kernel(bench: Bench, at: Sequence[int]) -> None:
     learn_control(bench, "kernel", positive, sizes, at)
 
 
-def controlnet(bench: Bench, at: Sequence[int], steps: int) -> None:
-    """A ControlNet, trained here for `steps`, to a CSC-Tuner without captions."""
+def controlnet(bench: Bench, at: Sequence[int], steps: int, students: Sequence[str]) -> None:
+    """A ControlNet, trained here for `steps`, to CSC-Tuners without captions, of all sizes or of these."""
     import model as sandbox
     from teaching_teachers import control_network, hosted, train_controlnet
 
@@ -197,9 +197,11 @@ def controlnet(bench: Bench, at: Sequence[int], steps: int) -> None:
         f"teacher: ControlNet of {steps} steps", f1=follows(bench, by_net), parameters=numbers(network)
     )
     positive = by_net(bench.shop.caption(""))
-    tenth = {"kernel": 1, "ratio": 4.0, "stem_ratio": 0.5, "hint_channels": 128}
+    tenth = {"kernel": 1, "ratio": 2.0, "hint_channels": 128}
     sizes = {"k=3": {"kernel": 3}, "a tenth of the teacher": tenth}
-    learn_control(bench, f"controlnet{steps}", positive, sizes, at)
+    learn_control(
+        bench, f"controlnet{steps}", positive, {size: sizes[size] for size in students or sizes}, at
+    )
 
 
 # --- styles ----------------------------------------------------------------------------------------------
@@ -277,6 +279,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for teachers and states")
     parser.add_argument("--at", type=int, nargs="+", default=[50, 100, 200, 400], help="steps measured at")
     parser.add_argument("--teacher-steps", type=int, default=400)
+    parser.add_argument("--students", nargs="+", default=(), help="sizes under a ControlNet; else all")
     parser.add_argument("--style", choices=list(world.STYLES), default="watercolour")
     options = parser.parse_args()
     bench = Bench(options.work.resolve())
@@ -285,7 +288,7 @@ def main() -> None:
     elif options.what == "lora":
         lora(bench, options.at, options.teacher_steps, options.style)
     else:
-        controlnet(bench, options.at, options.teacher_steps)
+        controlnet(bench, options.at, options.teacher_steps, options.students)
 
 
 if __name__ == "__main__":
