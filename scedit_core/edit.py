@@ -27,7 +27,7 @@ class SkipEdit:
     1, H, W)` is 1 where the edit acts. Latent k of a batch takes hint k mod N and mask k mod M. The edit acts
     while `sigma_end <= sigma <= sigma_start`, and `factors` are multiplied with its strength. Where a part of
     the picture is computed by itself, an edit that `is_whole` sees its part of hint and mask; others have
-    them for that part alone.
+    them for that part alone. Raises SCEditError for a strength beyond 10,000 or NaN.
     """
 
     tuners: SCTunerSet | CSCTunerSet
@@ -40,9 +40,10 @@ class SkipEdit:
     factors: Factors = field(default_factory=Factors)
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.strength):
+        if not abs(self.strength) <= 10_000:  # half precision ends at 65,504; NaN is no number at all
             raise SCEditError(
-                f"strength must be a finite number, got {self.strength}; 1 is the trained strength"
+                f"strength must be a number from -10000 to 10000, got {self.strength}; 1 is the trained "
+                "strength"
             )
         if (self.tuners.kind == "csc") != (self.hint is not None):
             raise SCEditError(

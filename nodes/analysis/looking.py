@@ -91,10 +91,12 @@ def _samples(scene: Scene) -> Tensor:
     if samples.ndim == 4 and samples.numel() > 0:
         samples = comfy.sample.fix_empty_latent_channels(scene.model, samples.float())
     wanted = scene.model.model.latent_format.latent_channels
-    if samples.ndim != 4 or samples.numel() == 0 or samples.shape[1] != wanted:
+    is_picture = samples.ndim == 4 and samples.numel() > 0 and samples.shape[1] == wanted
+    if not is_picture or max(samples.shape[2:]) < 2:
         raise SCEditError(
             f"latent_image has shape {tuple(samples.shape)}, but this model looks at (pictures, {wanted}, "
-            "height, width); encode a picture with the model's VAE, or connect 'Empty Latent Image'"
+            "height, width) of more than one pixel; encode a picture with the model's VAE, or connect 'Empty "
+            "Latent Image'"
         )
     if not bool(torch.isfinite(samples).all()):
         raise SCEditError(

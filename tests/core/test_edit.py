@@ -1,6 +1,7 @@
 """Edits of a skip against a second, plain writing of the formulas."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -202,9 +203,10 @@ def test_an_edit_acts_between_its_noise_levels(start, end, acting, resting):
     assert edit.is_always_on == (not resting)
 
 
-@pytest.mark.parametrize("strength", [math.nan, math.inf, -math.inf])
-def test_a_strength_that_is_no_number_is_refused(strength):
-    with pytest.raises(SCEditError, match=f"strength must be a finite number, got {strength}"):
+@pytest.mark.parametrize("strength", [math.nan, math.inf, -math.inf, 1e308, -10001.0])
+def test_a_strength_beyond_what_a_skip_can_take_is_refused(strength):
+    message = f"strength must be a number from -10000 to 10000, got {strength}"
+    with pytest.raises(SCEditError, match=re.escape(message)):
         style(strength=strength)
 
 

@@ -130,6 +130,9 @@ REFUSED = {
     "no latents": (
         tiny_model, {"latent_image": {"samples": torch.zeros(0, 4, 8, 8)}}, "latent_image has shape (0, 4",
     ),
+    "a pixel": (
+        tiny_model, {"latent_image": {"samples": torch.zeros(1, 4, 1, 1)}}, "latent_image has shape (1, 4, 1",
+    ),
     "a latent of NaN": (
         tiny_model, {"latent_image": {"samples": torch.full((1, 4, 8, 8), float("nan"))}}, "NaN",
     ),
