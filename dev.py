@@ -102,7 +102,12 @@ def test_groups(arguments: Sequence[str], core: bool) -> list[list[str]]:
         return [["tests/core"]]
     tests, host = REPO / "tests", REPO / "tests" / "host"
     rooms = [host / "patching", host / "training"]
-    groups = [tests_in(tests, [host]), tests_in(host, rooms), *([room] for room in rooms)]
+    groups = [
+        [tests / "browser"],
+        tests_in(host, rooms),
+        tests_in(tests, [host, tests / "browser"]),
+        *([room] for room in rooms),
+    ]
     return [[str(path) for path in group] for group in groups]
 
 

@@ -11,19 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 from support import REPOSITORY, load_module
 
 collect_ignore_glob = [] if os.environ.get("COMFYUI_PATH") else ["*.py"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def single_thread() -> Iterator[None]:
-    """Networks this small train a third faster in one thread: in what a module makes first, too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
