@@ -37,6 +37,9 @@ class Records:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        whole, end, torn = path.read_text(encoding="utf-8").rpartition("\n") if path.is_file() else ("",) * 3
+        if torn:  # a process was killed while it wrote
+            path.write_text(whole + end, encoding="utf-8")
 
     def all(self, facts: Record) -> list[Record]:
         """Records that say this."""
