@@ -4,6 +4,8 @@
 
 SD 1.5-size U-Net (860M parameters) and stock ControlNet, random weights, fp32, batch 2 (cond and uncond).
 FLOPs are exact; times are medians of rounds that alternate between the variants: a busy machine drifts.
+A convolution may do more FLOPs a second than a matrix product of the same library; so the products of one
+tuner are timed by themselves too.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from workbench import SKIPS_SD15, comfy, controlnet, device, hosted, load_pack, sd15_model
 
 STEPS_PER_RUN = 20
+MATRICES = "matrices alone"
 
 
 def variants(pack: Any, size: int) -> dict[str, tuple[Any, Any]]:
@@ -68,6 +71,17 @@ def step(model: Any, control: Any, size: int) -> Callable[[], torch.Tensor]:
     return evaluate
 
 
+def matrices(size: int) -> Callable[[], Any]:
+    """The two matrices of one tuner for every skip and nothing else: the least that a tuner can take here."""
+    layout, side, pairs = load_pack().scedit_core.SkipLayout.from_channels(SKIPS_SD15), size // 8, []
+    for channels, stride in zip(reversed(layout.channels), reversed(layout.strides), strict=True):
+        side //= stride
+        pixels = torch.randn(2, channels, side * side, device=device())
+        weight = torch.randn(channels, channels, device=device()) / channels**0.5
+        pairs.append((weight.expand(2, -1, -1), pixels))
+    return lambda: [torch.bmm(weight, torch.bmm(weight, pixels)) for weight, pixels in pairs]
+
+
 def flops(run: Callable[[], Any]) -> int:
     """Exact number of floating point operations of a call."""
     with FlopCounterMode(display=False) as counter:
@@ -93,7 +107,7 @@ def main() -> None:
             runs[name] = step(model, control, arguments.size)
         once = {name: flops(run) for name, run in runs.items()}  # the first step encodes hints
         later = {name: flops(run) for name, run in runs.items()}
-        seconds = measure(runs, arguments.rounds)
+        seconds = measure({**runs, MATRICES: matrices(arguments.size)}, arguments.rounds)
     report(arguments.size, once, later, seconds)
 
 
@@ -118,6 +132,8 @@ def report(size: int, once: dict[str, int], later: dict[str, int], seconds: dict
             f"{name:26} {count / 1e9:10.1f} {count / later[base]:7.4f} {(once[name] - count) / 1e9:10.1f}"
             f" {statistics.median(seconds[name]):8.3f} {ratio:7.3f}"
         )
+    alone = statistics.median(a / b for a, b in zip(seconds[MATRICES], seconds[base], strict=True))
+    print(f"The two matrices of one tuner on every skip take {alone:.4f} of that alone: no tuner is faster")
     print(f"Hints are encoded once a run: over {STEPS_PER_RUN} steps, FLOPs with their share are")
     for name, count in later.items():
         share = (once[name] - count) / STEPS_PER_RUN

@@ -35,6 +35,7 @@ from train_styles import COMMON, STYLE_PICTURES, Workshop, as_images  # noqa: E4
 SIDE, SCENES, HELD_OUT, SAMPLING = 128, 300, 12, 12
 TAUGHT, PLAIN = "by the teacher", "from pictures"
 RATE = 2e-3
+Stage = tuple[int, float]  # so many steps in all, from those before on at this rate
 
 
 class Bench:
@@ -86,7 +87,7 @@ class Bench:
 
     def train(self, kind: str, name: str, data: Mapping[str, Any], steps: int, **widgets: Any) -> Any:
         """A student after so many steps; a state from before goes on."""
-        settings = COMMON | {"save_every": 0, "name": name, "steps": steps, "learning_rate": RATE} | widgets
+        settings = COMMON | {"save_every": 0, "name": name, "steps": steps} | widgets
         with torch.inference_mode():
             given = {key: [value] for key, value in settings.items()}
             return self.shop.nodes[f"SCEditTrain{kind}Tuner"].execute(**data, **given).args[0]
@@ -132,7 +133,7 @@ def control_data(bench: Bench) -> dict[str, Any]:
 
 
 def learn_control(
-    bench: Bench, name: str, positive: Any, sizes: Mapping[str, Mapping[str, Any]], at: Sequence[int]
+    bench: Bench, name: str, positive: Any, sizes: Mapping[str, Mapping[str, Any]], at: Sequence[Stage]
 ) -> None:
     """Students of several sizes, by the teacher on a prompt and from pictures, measured at these steps."""
     with_captions = control_data(bench)
@@ -142,8 +143,9 @@ def learn_control(
             (TAUGHT, without | {"teacher_positive": [positive]}),
             (PLAIN, with_captions),
         ):
-            for steps in at:
-                student = bench.train("CSC", f"{name}/{size}/{how}".replace(" ", "_"), data, steps, **widgets)
+            for steps, rate in at:
+                place = f"{name}/{size}/{how}".replace(" ", "_")
+                student = bench.train("CSC", place, data, steps, learning_rate=rate, **widgets)
                 bench.note(
                     f"{name}, {size}, {how}, {steps} steps",
                     f1=follows(bench, by_tuner(bench, student)),
@@ -156,7 +158,7 @@ def numbers(module: torch.nn.Module) -> int:
     return sum(weights.numel() for weights in module.parameters())
 
 
-def kernel(bench: Bench, at: Sequence[int]) -> None:
+def kernel(bench: Bench, at: Sequence[Stage]) -> None:
     """The sandbox's canny control, with a 3 x 3 encoder, to one of 1 x 1, and to a tenth of the rank."""
     teacher = bench.node("SCEditLoadCSCTuner", tuner_name="canny_control")
     figure = follows(bench, by_tuner(bench, teacher))
@@ -167,7 +169,7 @@ def kernel(bench: Bench, at: Sequence[int]) -> None:
     learn_control(bench, "kernel", positive, sizes, at)
 
 
-def controlnet(bench: Bench, at: Sequence[int], steps: int, students: Sequence[str]) -> None:
+def controlnet(bench: Bench, at: Sequence[Stage], steps: int, students: Sequence[str]) -> None:
     """A ControlNet, trained here for `steps`, to CSC-Tuners without captions, of all sizes or of these."""
     import model as sandbox
     from teaching_teachers import control_network, hosted, train_controlnet
@@ -207,7 +209,7 @@ def controlnet(bench: Bench, at: Sequence[int], steps: int, students: Sequence[s
 # --- styles ----------------------------------------------------------------------------------------------
 
 
-def lora(bench: Bench, at: Sequence[int], steps: int, style: str) -> None:
+def lora(bench: Bench, at: Sequence[Stage], steps: int, style: str) -> None:
     """LoRAs of a style, of all layers and of attention alone, to SC-Tuners."""
     import comfy.sd
     from safetensors.torch import load_file, save_file
@@ -246,13 +248,14 @@ def learn_style(
     name: str,
     data: Mapping[str, Any],
     figures: Callable[[Any], dict[str, Any]],
-    at: Sequence[int],
+    at: Sequence[Stage],
 ) -> None:
     """A student of a style, measured at these steps; by a teacher also how near it comes to it."""
     from teaching_teachers import left_of as left
 
-    for steps in at:
-        student = bench.train("SC", name.replace(", ", "/").replace(" ", "_"), data, steps)
+    for steps, rate in at:
+        place = name.replace(", ", "/").replace(" ", "_")
+        student = bench.train("SC", place, data, steps, learning_rate=rate)
         model = bench.node("SCEditApplySCTuner", model=bench.model, tuner=student)
         bench.note(
             f"{name}, {steps} steps",
@@ -278,17 +281,21 @@ def main() -> None:
     parser.add_argument("what", choices=["kernel", "lora", "controlnet"])
     parser.add_argument("--work", type=Path, required=True, help="folder for teachers and states")
     parser.add_argument("--at", type=int, nargs="+", default=[50, 100, 200, 400], help="steps measured at")
+    parser.add_argument("--finish", type=int, default=0, help="further steps, at a fifth of the rate")
     parser.add_argument("--teacher-steps", type=int, default=400)
     parser.add_argument("--students", nargs="+", default=(), help="sizes under a ControlNet; else all")
     parser.add_argument("--style", choices=list(world.STYLES), default="watercolour")
     options = parser.parse_args()
     bench = Bench(options.work.resolve())
+    at = [(steps, RATE) for steps in options.at]
+    if options.finish:
+        at.append((options.at[-1] + options.finish, RATE / 5))
     if options.what == "kernel":
-        kernel(bench, options.at)
+        kernel(bench, at)
     elif options.what == "lora":
-        lora(bench, options.at, options.teacher_steps, options.style)
+        lora(bench, at, options.teacher_steps, options.style)
     else:
-        controlnet(bench, options.at, options.teacher_steps, options.students)
+        controlnet(bench, at, options.teacher_steps, options.students)
 
 
 if __name__ == "__main__":
