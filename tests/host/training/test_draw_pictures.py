@@ -19,7 +19,7 @@ import nodes as comfy_nodes
 PROMPTS = "a (red:1.4) circle\n\n  # not this one\n a blue star on snow \n"
 LINES = ("a (red:1.4) circle", "a blue star on snow")
 SMALL = {"width": 64, "height": 64, "steps": 2, "cfg": 3.0, "negative": "a house"}
-OVER = {"when_state_exists": "start over"}
+QUICK = {"steps": 1, "batch_size": 1, "ratio": 4.0, "when_state_exists": "start over"}
 SIZES = {"width": 96, "height": 64, "crop_w": 0, "crop_h": 0, "target_width": 96, "target_height": 64}
 
 
@@ -122,13 +122,13 @@ def test_hints_are_those_of_a_folder_with_these_pictures(
 
 @pytest.mark.usefixtures("output")
 def test_a_teacher_teaches_by_these_pictures(draw, nodes, checkpoint_parts):
-    latents, positive, empty, hints, *_ = draw(hint="color").args
+    latents, positive, empty, hints, *_ = draw(hint="color", count=2, prompts=LINES[1]).args
     model = checkpoint_parts["model"]
     data = {"model": [model], "latents": latents, "positive": positive, "empty": [empty]}
 
     def loss(kind: str, teacher: Any, settings: Any, **more: Any) -> float:
         given = data | {"teacher": [teacher]} | more
-        tuner, *_ = train(nodes[f"SCEditTrain{kind}Tuner"], given, settings, steps=2, name=kind, **OVER)
+        tuner, *_ = train(nodes[f"SCEditTrain{kind}Tuner"], given, settings, name=kind, **QUICK)
         return float(tuner.metadata["scedit.train.loss"])
 
     styled, row = free(1.3)(model), {"hints": {"hint0": hints}}
