@@ -55,5 +55,5 @@ def test_pictures_and_hints_have_to_fit_into_memory():
     most = int(4 * each * 3.1 + 2e6)
     asked.check_room(most, has_pictures=True)
     ASKED.check_room(most // 3, has_pictures=False)
-    with pytest.raises(SCEditError, match="needs about 0.0 GB of memory and 0.0 GB are free; lower count"):
+    with pytest.raises(SCEditError, match=r"of memory and .* are free; lower count or hint_variants"):
         asked.check_room(most // 2, has_pictures=True)

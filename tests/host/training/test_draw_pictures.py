@@ -156,10 +156,9 @@ def test_what_cannot_be_drawn_is_refused_before_it_is_tried(draw, pack, monkeypa
         draw(**given)
 
 
-@pytest.mark.parametrize("look", [2, 6, 10])
+@pytest.mark.parametrize("look", [2, 6, 10])  # while it reads prompts, draws and decodes
 def test_cancel_stops_it_wherever_it_is(draw, look):
     stopped = pytest.raises(comfy.model_management.InterruptProcessingException)
     with cancelled_at_look(look) as looks, stopped:
         draw(hint="color")
     assert len(looks) == look
-    assert same(draw().args[0], draw().args[0])
