@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import comfy.model_management
+import numpy as np
 import torch
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
@@ -22,6 +23,7 @@ from .picture_inputs import example_outputs, variants_input
 
 _MOST, _LARGEST = 1000, 4096  # pictures to a prompt, and pixels
 _SHOWN = 8  # pictures on the node
+_BLANK = np.zeros((SMALLEST, SMALLEST, 3), np.uint8)
 
 
 def _prompt_inputs() -> list[io.Input]:
@@ -124,5 +126,7 @@ def _check(model: Any, vae: Any, asked: PromptedSettings) -> None:
             f"hint is '{asked.hint}', which is drawn of a picture, and there is no VAE to see it by; connect "
             "vae, or set hint to none"
         )
+    if asked.has_hints:
+        asked.hints(0, _BLANK)  # if OpenCV is missing, it is missed now
     free = comfy.model_management.get_free_memory(torch.device("cpu"))
     asked.check_room(free, has_pictures=vae is not None)

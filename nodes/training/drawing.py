@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -65,11 +66,7 @@ def draw_latents(
     empty = torch.zeros(1, model.model.latent_format.latent_channels, *sides)
     view, latents = View(model, len(prompts.positive), how.steps), []
     for number, positive in enumerate(prompts.positive):
-
-        def stepped(step: int, seen: Tensor, number: int = number) -> None:
-            view.stepped(number, step, seen)
-
-        both = (positive, prompts.negative)
+        both, stepped = (positive, prompts.negative), partial(view.stepped, number)
         latents.append({"samples": painted(model, both, empty, how, asked.seed_of(number), stepped)})
         view.drawn(number + 1)
     return latents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import comfy.model_management
@@ -42,9 +43,8 @@ def sampled(parts: dict[str, Any], text: str, seed: int) -> torch.Tensor:
         positive, negative = (encode(parts["clip"], one)[0] for one in (text, SMALL["negative"]))
         empty = comfy_nodes.EmptyLatentImage().generate(SMALL["width"], SMALL["height"])[0]
         how = (SMALL["steps"], SMALL["cfg"], "euler_ancestral", "karras")  # draws noise in its steps too
-        return comfy_nodes.common_ksampler(parts["model"], seed, *how, positive, negative, empty)[0][
-            "samples"
-        ]
+        latent = comfy_nodes.common_ksampler(parts["model"], seed, *how, positive, negative, empty)[0]
+    return latent["samples"]
 
 
 def same(first: list[Any], second: list[Any]) -> bool:
@@ -52,18 +52,17 @@ def same(first: list[Any], second: list[Any]) -> bool:
 
 
 def test_every_picture_is_that_of_a_ksampler_with_its_own_seed(draw, checkpoint_parts):
-    result = draw(count=2, seed=7, sampler_name="euler_ancestral", scheduler="karras")
+    result = draw(seed=7, sampler_name="euler_ancestral", scheduler="karras")
     latents, _, _, hints, report, pictures = result.args
-    wanted = [sampled(checkpoint_parts, LINES[number % 2], 7 + number) for number in range(4)]
+    wanted = [sampled(checkpoint_parts, text, seed) for text, seed in zip(LINES, (7, 8), strict=True)]
     assert same(latents, [{"samples": one} for one in wanted])
     assert hints == []
     with torch.inference_mode():
         shown = [checkpoint_parts["vae"].decode(one).clamp(0, 1) for one in wanted]
     assert all((a - b).abs().max() < 0.51 / 255 for a, b in zip(pictures, shown, strict=True))
-    assert report == "4 pictures of 64 x 64\nprompts: 2, with 2 each\nseeds: 7 to 10\nhints: none"
-    shown = result.ui
-    assert shown["text"] == (report,)
-    assert len(shown["images"]) == 4
+    assert report == "2 pictures of 64 x 64\nprompts: 2, with 1 each\nseeds: 7 to 8\nhints: none"
+    assert result.ui["text"] == (report,)
+    assert len(result.ui["images"]) == 2
 
 
 def test_a_picture_is_the_same_whatever_is_drawn_beside_it(draw):
@@ -131,9 +130,8 @@ def test_a_teacher_teaches_by_these_pictures(draw, nodes, checkpoint_parts):
         tuner, *_ = train(nodes[f"SCEditTrain{kind}Tuner"], given, settings, name=kind, **QUICK)
         return float(tuner.metadata["scedit.train.loss"])
 
-    styled, row = free(1.3)(model), {"hints": {"hint0": hints}}
-    assert loss("SC", model, SC) < 1e-9 < loss("SC", styled, SC)
-    assert loss("CSC", styled, CSC, **row) > 1e-9
+    assert loss("SC", free(1.3)(model), SC) > 1e-5
+    assert loss("CSC", model, CSC, hints={"hint0": hints}) < 1e-9  # a teacher that is the student
 
 
 BAD = {
@@ -154,6 +152,13 @@ def test_what_cannot_be_drawn_is_refused_before_it_is_tried(draw, pack, monkeypa
     given = {name: tiny_model() if value == "tiny" else value for name, value in given.items()}
     with pytest.raises(pack.scedit_core.SCEditError, match=words):
         draw(**given)
+
+
+def test_opencv_is_missed_before_anything_is_drawn(draw, pack, monkeypatch):
+    monkeypatch.setattr(pack.nodes.training.drawing, "painted", None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(pack.scedit_core.SCEditError, match="OpenCV cannot be imported"):
+        draw(hint="canny")
 
 
 @pytest.mark.parametrize("look", [2, 6, 10])  # while it reads prompts, draws and decodes
