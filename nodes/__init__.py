@@ -18,6 +18,7 @@ from .hints.masks import SCEditOutpaint, SCEditRandomMask
 from .hints.nodes import HINT_NODES, SCEditPreprocess
 from .mix import SCEditMixConditions
 from .schedules.node import SCEditSchedule
+from .training.draw_pictures import SCEditDrawPictures
 from .training.export_job import SCEditExportTrainingJob
 from .training.folder import SCEditTrainingFolder
 from .training.nodes import SCEditTrainCSCTuner, SCEditTrainSCTuner
@@ -47,6 +48,7 @@ NODES: list[type[io.ComfyNode]] = [
     SCEditOutpaint,
     SCEditPreprocess,
     SCEditTrainingFolder,
+    SCEditDrawPictures,
     SCEditPrepareDataset,
     SCEditTrainSCTuner,
     SCEditTrainCSCTuner,

@@ -54,6 +54,10 @@ WORDS: Mapping[str, str] = {
         "openpose, segmentation, 预处理器, 线稿, 深度图, 姿态, 線画, ポーズ"
     ),
     "SCEditTrainingFolder": "dataset, load folder, captions, bucket, 训练集, 数据集, 学習",
+    "SCEditDrawPictures": (
+        "generate dataset, synthetic pictures, self-generated, distillation, regularization images, class "
+        "images, 生成训练图, 蒸馏, 正则化图像, 数据集, 生成画像, 蒸留, 학습 이미지 생성"
+    ),
     "SCEditPrepareDataset": (
         "dataset, webdataset, tar shards, cache latents, csv, jsonl, buckets, large training set, 数据集, "
         "训练集, 预处理, データセット, 데이터셋"

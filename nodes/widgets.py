@@ -15,6 +15,9 @@ from .search_words import WORDS
 # Shows the preview again when ComfyUI takes the picture from its cache; a schema field since ComfyUI 0.19.
 KEEPS_PREVIEW = {"has_intermediate_output": True} if hasattr(io.Schema, "has_intermediate_output") else {}
 
+# A seed that the frontend offers to change after each run, and keeps unless it is asked.
+KEPT = io.ControlAfterGenerate.fixed if hasattr(io, "ControlAfterGenerate") else False
+
 
 def about(node: type[io.ComfyNode], title: str, room: str) -> dict[str, Any]:
     """How a schema begins: what the node is called, where it is listed, and the words that find it.
@@ -165,8 +168,8 @@ def priority() -> io.Combo.Input:
     )
 
 
-def seed(tooltip: str, *, changes: bool = False, **more: Any) -> io.Int.Input:
-    """A seed; with `changes` the frontend draws another one after each run."""
+def seed(tooltip: str, *, changes: bool | str = False, **more: Any) -> io.Int.Input:
+    """A seed; with `changes` the frontend draws another one after each run, or does what KEPT says."""
     return whole("seed", 0, (0, 2**64 - 1), tooltip, control_after_generate=changes, **more)
 
 

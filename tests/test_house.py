@@ -22,6 +22,7 @@ DOWNLOADS = REPOSITORY / "scedit_core" / "annotators" / "nets" / "download.py"
 # Of nodes/: what every room may use beside its own modules and the core; nobody uses another's nodes.
 SHARED = {
     "acting",
+    "sampling",
     "search_words",
     "sockets",
     "telling",

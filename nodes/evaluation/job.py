@@ -75,7 +75,7 @@ def _kind(job: Job, number: int) -> str:
 def _settings(job: Job) -> Settings:
     asked = job.evaluate
     seeds = tuple((asked.seed + number) % 2**64 for number in range(asked.seeds))
-    return Settings(seeds, asked.steps, asked.cfg)
+    return Settings(seeds=seeds, steps=asked.steps, cfg=asked.cfg)
 
 
 def _write(found: Measured, target: Path) -> None:

@@ -41,8 +41,9 @@ from ..hints.kinds import NETS
 from ..hints.nets import drawer
 from ..patching.conditions import Condition
 from ..patching.patch import install
+from ..sampling import decoded
 from ..training.base_model import describe_model
-from .painting import LEVELS, Settings, decoded, losses, paint, turned
+from .painting import LEVELS, Settings, losses, paint, turned
 
 _UNMEASURED = "CLIP score and FID: neither this pack nor ComfyUI brings the nets for them"
 

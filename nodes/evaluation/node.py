@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.samplers
 from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import ExecutionBlocker
 
@@ -13,6 +12,7 @@ from ...scedit_core.evaluation.kinds import KINDS, STYLE, kind_of
 from ...scedit_core.training import TrainingSet
 from .. import widgets
 from ..files.hosted import HostedTuners
+from ..sampling import sampling_inputs
 from ..sockets import CONTROL, DATASET, TUNER
 from ..telling import say, told
 from ..training.material import Material
@@ -58,7 +58,7 @@ class SCEditEvaluateTuner(io.ComfyNode):
                     "How often each picture is painted; the figures' spread is over these.",
                     **widgets.OPTIONAL,
                 ),
-                *_sampling_inputs(),
+                *_painting_inputs(),
             ],
             outputs=_outputs(),
             **widgets.KEEPS_PREVIEW,
@@ -108,26 +108,14 @@ def _data_inputs() -> list[io.Input]:
     ]
 
 
-def _sampling_inputs() -> list[io.Input]:
+def _painting_inputs() -> list[io.Input]:
     """How pictures are painted."""
-    samplers, schedulers = comfy.samplers.KSampler.SAMPLERS, comfy.samplers.KSampler.SCHEDULERS
-    return [
-        widgets.seed("The first seed; further ones count on from it.", **widgets.OPTIONAL),
-        widgets.whole("steps", 20, (1, 1000), "Sampling steps of each picture.", **widgets.OPTIONAL),
-        widgets.number(
-            "cfg",
-            5.0,
-            (0.0, 100.0),
-            "How strongly each is drawn to its prompt.",
-            step=0.1,
-            **widgets.OPTIONAL,
-        ),
-        widgets.number(
-            "strength", 1.0, (-10.0, 10.0), "Strength of the tuner.", step=0.01, **widgets.ADVANCED
-        ),
-        widgets.choice("sampler_name", samplers, "The sampler.", "euler", **widgets.ADVANCED),
-        widgets.choice("scheduler", schedulers, "Its noise levels.", "normal", **widgets.ADVANCED),
-    ]
+    steps, cfg, sampler, scheduler = sampling_inputs()
+    strength = widgets.number(
+        "strength", 1.0, (-10.0, 10.0), "Strength of the tuner.", step=0.01, **widgets.ADVANCED
+    )
+    first = widgets.seed("The first seed; further ones count on from it.", **widgets.OPTIONAL)
+    return [first, steps, cfg, strength, sampler, scheduler]
 
 
 def _outputs() -> list[io.Output]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
-import comfy.sample
 import comfy.samplers
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...scedit_core.training import Batch
 from ...scedit_core.training.dataset.order import generator
+from ..sampling import Sampling, painted
 
 LEVELS = (0.125, 0.375, 0.625, 0.875)  # parts of the denoising: the middles of its quarters
 
@@ -22,14 +21,10 @@ Tick = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How pictures are painted: from these seeds, in so many steps, drawn to their captions by `cfg`."""
+class Settings(Sampling):
+    """How pictures are painted, from which seeds, with the tuner at which strength."""
 
     seeds: tuple[int, ...] = (0, 1)
-    steps: int = 20
-    cfg: float = 5.0
-    sampler: str = "euler"
-    scheduler: str = "normal"
     strength: float = 1.0
 
 
@@ -38,19 +33,11 @@ def paint(model: Any, batch: Batch, no_caption: Any, settings: Settings, seed: i
 
     Without a caption that stands for none there is no guidance. `tick` is called after every step.
     """
-
-    def after_step(*_: Any) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        tick()
-
-    empty = torch.zeros(batch.latents.shape)
-    noise = comfy.sample.prepare_noise(empty, seed)
     positive = [batch.captions[0]]
-    negative, cfg = (positive, 1.0) if no_caption is None else ([no_caption], settings.cfg)
-    samples = comfy.sample.sample(
-        model, noise, settings.steps, cfg, settings.sampler, settings.scheduler, positive, negative, empty,
-        callback=after_step, disable_pbar=True, seed=seed,
-    )  # fmt: skip
+    negative = positive if no_caption is None else [no_caption]
+    how = replace(settings, cfg=1.0) if no_caption is None else settings
+    empty = torch.zeros(batch.latents.shape)
+    samples = painted(model, (positive, negative), empty, how, seed, lambda *_: tick())
     return samples.float().cpu()
 
 
@@ -78,13 +65,6 @@ def losses(model: Any, batch: Batch, number: int) -> list[float]:
     comfy.model_management.throw_exception_if_processing_interrupted()
     guider.sample(empty, empty, comfy.samplers.KSAMPLER(look), span, disable_pbar=True, seed=0)
     return found
-
-
-def decoded(vae: Any, latent: Tensor) -> np.ndarray:
-    """The picture of a latent at the VAE's scale, uint8 `(H, W, 3)`."""
-    comfy.model_management.throw_exception_if_processing_interrupted()
-    pixels = vae.decode(latent)[0, ..., :3]
-    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def turned(count: int) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""A folder of pictures made into what models learn from: latents, captions and hints."""
+"""Pictures and texts made into what models learn from: latents, captions and hints."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ from ...scedit_core.training.dataset.folder import Folder, FolderSettings, load_
 from ...scedit_core.training.dataset.pictures import load_picture
 
 
-def encode_texts(clip: Any, texts: Sequence[str]) -> dict[str, Any]:
-    """Conditioning by text, each encoded once; brackets are words of a caption, not weights."""
+def to_image(pixels: np.ndarray) -> Tensor:
+    """IMAGE (N, H, W, 3), 0..1, from uint8 of the same shape."""
+    return torch.from_numpy(pixels).float() / 255
+
+
+def encode_texts(clip: Any, texts: Sequence[str], *, has_weights: bool = False) -> dict[str, Any]:
+    """Conditioning by text, each encoded once; brackets are words of a caption, and weights in a prompt."""
     encoded = {}
-    for caption in dict.fromkeys(texts):
+    for text in dict.fromkeys(texts):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        encoded[caption] = clip.encode_from_tokens_scheduled(clip.tokenize(caption, disable_weights=True))
+        tokens = clip.tokenize(text) if has_weights else clip.tokenize(text, disable_weights=True)
+        encoded[text] = clip.encode_from_tokens_scheduled(tokens)
     return encoded
 
 
@@ -38,10 +44,5 @@ def encode_pictures(
     for triplet, crop in zip(folder.triplets, crops, strict=True):
         picture = load_picture(triplet.picture, crop)
         hints = (load_hints(triplet, crop, picture, one) for one in settings)
-        latent = {"samples": vae.encode(_to_image(rearrange(picture, "h w c -> 1 h w c")))}
-        yield latent, [_to_image(drawn) for drawn in hints if drawn is not None]
-
-
-def _to_image(pixels: np.ndarray) -> Tensor:
-    """IMAGE (N, H, W, 3), 0..1, from uint8 of the same shape."""
-    return torch.from_numpy(pixels).float() / 255
+        latent = {"samples": vae.encode(to_image(rearrange(picture, "h w c -> 1 h w c")))}
+        yield latent, [to_image(drawn) for drawn in hints if drawn is not None]

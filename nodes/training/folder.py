@@ -25,7 +25,7 @@ from ..telling import say, told
 from ..widgets import about, choice
 from .encode import encode_pictures, encode_texts, with_sizes
 from .folder_list import folder_fingerprint, folder_names, folder_path
-from .picture_inputs import hint_inputs, picture_inputs
+from .picture_inputs import example_outputs, hint_inputs, picture_inputs
 
 
 def _progress(total: int) -> Callable[[], None]:
@@ -59,21 +59,6 @@ def _data_inputs() -> list[io.Input]:
     ]
 
 
-def _outputs() -> list[io.Output]:
-    each = {"is_output_list": True}
-    return [
-        io.Latent.Output(display_name="latents", tooltip="One per picture, for a training node.", **each),
-        io.Conditioning.Output(display_name="positive", tooltip="The captions, in the same order.", **each),
-        io.Conditioning.Output(display_name="empty prompt", tooltip="An empty caption, for caption_dropout."),
-        io.Image.Output(
-            display_name="hints",
-            tooltip="A batch of hints per picture, in the same order; nothing if hint is none.",
-            **each,
-        ),
-        io.String.Output(display_name="report", tooltip="What was found and what was left out."),
-    ]
-
-
 class SCEditTrainingFolder(io.ComfyNode):
     """Reads a folder of pictures with captions, reads or draws their hints, and encodes them for training."""
 
@@ -84,7 +69,7 @@ class SCEditTrainingFolder(io.ComfyNode):
             is_experimental=True,
             is_output_node=True,  # so that it runs without a training behind it
             inputs=[*_data_inputs(), *picture_inputs(), *hint_inputs()],
-            outputs=_outputs(),
+            outputs=example_outputs("What was found and what was left out."),
         )
 
     @classmethod

@@ -1,4 +1,4 @@
-"""How pictures, captions and hints are used: asked by all nodes that read them."""
+"""How pictures, captions and hints are used, and how they come out: of all nodes that make them."""
 
 from __future__ import annotations
 
@@ -50,13 +50,34 @@ def hint_inputs() -> list[io.Input]:
             "the same name.",
             **OPTIONAL,
         ),
-        whole(
-            "hint_variants",
-            1,
-            (1, 64),
-            "Hints drawn per picture, each with other random settings or another mask. They take memory in "
-            "proportion.",
-            **ADVANCED,
-        ),
+        variants_input(),
         seed("Draws the random settings and masks of the hints.", **ADVANCED),
+    ]
+
+
+def variants_input() -> io.Int.Input:
+    """How many hints are drawn of each picture."""
+    return whole(
+        "hint_variants",
+        1,
+        (1, 64),
+        "Hints drawn per picture, each with other random settings or another mask. They take memory in "
+        "proportion.",
+        **ADVANCED,
+    )
+
+
+def example_outputs(report: str) -> list[io.Output]:
+    """Pictures, captions and hints in lists, as training nodes take them; `report` says what is in that."""
+    each = {"is_output_list": True}
+    return [
+        io.Latent.Output(display_name="latents", tooltip="One per picture, for a training node.", **each),
+        io.Conditioning.Output(display_name="positive", tooltip="The captions, in the same order.", **each),
+        io.Conditioning.Output(display_name="empty prompt", tooltip="An empty caption, for caption_dropout."),
+        io.Image.Output(
+            display_name="hints",
+            tooltip="A batch of hints per picture, in the same order; nothing if hint is none.",
+            **each,
+        ),
+        io.String.Output(display_name="report", tooltip=report),
     ]

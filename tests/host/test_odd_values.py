@@ -41,19 +41,34 @@ NOT_GIVEN = {
     "SCEditEvaluateTuner.dataset": OMITTED,
     "SCEditEvaluateTuner.tuner": OMITTED,
 }
+DRAWN = {  # by the sandbox's model, whose CLIP there is
+    "SCEditDrawPictures.prompts": "a house",
+    "SCEditDrawPictures.count": 1,
+    "SCEditDrawPictures.width": 64,
+    "SCEditDrawPictures.height": 64,
+}
 ENDINGS = ("done", "cancelled", "refused", "the host")
 
 
 @pytest.fixture(scope="module")
+def sandbox(sandbox_models: Path) -> tuple[Any, Any, Any]:
+    """MODEL, CLIP and VAE of the sandbox, which belong together."""
+    load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
+    path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
+    return comfy.sd.load_checkpoint_guess_config(str(path))[:3]
+
+
+@pytest.fixture(scope="module")
 def things(
-    pack: Any, nodes: dict[str, Any], sandbox_models: Path, tmp_path_factory: pytest.TempPathFactory
+    pack: Any,
+    nodes: dict[str, Any],
+    sandbox: tuple[Any, Any, Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     """A good value of each type that only nodes make."""
     model = tiny_model()
     tuner, control = load(nodes, "SCEditLoadSCTuner", "sc_full"), load(nodes, "SCEditLoadCSCTuner", "csc_k1")
-    load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
-    path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
-    _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
+    _, clip, vae = sandbox
     width = model.model.model_config.unet_config["context_dim"]
     condition = pack.nodes.compose.Condition(control, picture(32, 32))
     prepared = write(tmp_path_factory.mktemp("data") / "set", 2)
@@ -76,6 +91,7 @@ def executor(
     pack: Any,
     nodes: dict[str, Any],
     things: dict[str, Any],
+    sandbox: tuple[Any, Any, Any],
     sandbox_models: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Executor]:
@@ -95,7 +111,7 @@ def executor(
         "SCEDIT_TUNER,SCEDIT_CONTROL": things["SCEDIT_TUNER"],
         "SCEditLoadCSCTuner.tuner_name": GOLDEN.tuner("csc_k1").name,
         "checkpoint": "scedit_sandbox.safetensors", "job": job.name,
-        **NOT_GIVEN,
+        "SCEditDrawPictures.model": sandbox[0], **DRAWN, **NOT_GIVEN,
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(folder_paths, "input_directory", str(folder.parent))

@@ -189,20 +189,23 @@ def draw_hint(kind: str, picture: np.ndarray, generator: np.random.Generator) ->
     return ANNOTATORS[kind](picture, generator)
 
 
+def draw_hints(kind: str, picture: np.ndarray, name: bytes, *, seed: int, variants: int) -> list[np.ndarray]:
+    """Several hints of a picture, which depend on its name and the seed alone, not on other pictures."""
+    generator = np.random.default_rng([seed, zlib.crc32(name)])
+    return [draw_hint(kind, picture, generator) for _ in range(variants)]
+
+
 def load_hints(
     triplet: Triplet, crop: Crop, picture: np.ndarray, settings: FolderSettings
 ) -> np.ndarray | None:
-    """Hints (V, H, W, 3), uint8, of a cropped picture; None without hints.
-
-    They depend on the seed and the file's name alone: pictures can be added without changing the others'.
-    """
+    """Hints (V, H, W, 3), uint8, of a cropped picture; None without hints."""
     if settings.hint == NO_HINT:
         return None
     if triplet.hint is not None:
         # as hints are scaled when a control is applied; Lanczos would ring at the edges
         return load_picture(triplet.hint, crop, Resampling.BILINEAR)[None]
-    generator = np.random.default_rng([settings.seed, zlib.crc32(_stem(triplet.picture).encode())])
-    return np.stack([draw_hint(settings.hint, picture, generator) for _ in range(settings.hint_variants)])
+    name, how = _stem(triplet.picture).encode(), {"seed": settings.seed, "variants": settings.hint_variants}
+    return np.stack(draw_hints(settings.hint, picture, name, **how))
 
 
 def describe_folder(

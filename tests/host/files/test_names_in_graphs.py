@@ -18,7 +18,7 @@ ELSEWHERE, NEW = NAMES.ELSEWHERE, {**NAMES.ELSEWHERE, **NAMES.NOT_NEW}
 # inputs of text or choice that name nothing on the disk
 NO_NAMES = {
     "author", "blocks", "caption_when_missing", "condition", "description", "labels", "latent_weights",
-    "license", "priority", "prompts", "schedule", "skip_weights", "title", "trigger", "weights",
+    "license", "negative", "priority", "prompts", "schedule", "skip_weights", "title", "trigger", "weights",
 }  # fmt: skip
 READ = [
     ("SCEditLoadSCTuner", "tuner_name"),

@@ -48,11 +48,17 @@ def train_py(
 
 
 @pytest.fixture(scope="module")
-def checkpoint(sandbox_models: Path) -> dict[str, Any]:
-    """CLIP and VAE of the sandbox's checkpoint."""
+def checkpoint_parts(sandbox_models: Path) -> dict[str, Any]:
+    """MODEL, CLIP and VAE of the sandbox's checkpoint."""
     import comfy.sd
 
     load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
     path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
-    _, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
-    return {"clip": clip, "vae": vae}
+    model, clip, vae, _ = comfy.sd.load_checkpoint_guess_config(str(path))
+    return {"model": model, "clip": clip, "vae": vae}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(checkpoint_parts: dict[str, Any]) -> dict[str, Any]:
+    """CLIP and VAE of the sandbox's checkpoint."""
+    return {name: checkpoint_parts[name] for name in ("clip", "vae")}

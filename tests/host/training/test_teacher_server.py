@@ -1,4 +1,4 @@
-"""A control taught in a real server over HTTP, by a model with a LoRA and a control: cancelled, taken up."""
+"""A control taught in a real server over HTTP, on pictures that the model draws: cancelled, taken up."""
 
 from __future__ import annotations
 
@@ -14,10 +14,28 @@ from test_training_server import interrupt, read_state, saved, state
 STEPS = 10
 
 
+def drawing_prompt(photo: str, name: str, steps: int) -> Any:
+    """A training on two pictures that the model draws itself."""
+    prompt = training_prompt(photo, name, steps)
+    parts = {name: ["checkpoint", output] for output, name in enumerate(("model", "clip", "vae"))}
+    how = {
+        "prompts": "a red tree\na house",
+        "count": 1,
+        "width": 64,
+        "height": 64,
+        "seed": 0,
+        "hint": "canny",
+    }
+    prompt["draw"] = {"class_type": "SCEditDrawPictures", "inputs": {**parts, **how, "steps": 2}}
+    links = ("latents", "positive", "empty", "hints.hint0")
+    prompt["train"]["inputs"] |= {name: ["draw", output] for output, name in enumerate(links)}
+    return prompt
+
+
 def taught_prompt(server: Any, photo: str, name: str, steps: int) -> Any:
     """A training whose teacher has a LoRA on the same checkpoint, and the sandbox's control on a prompt."""
     write_lora(server.base / "models")
-    prompt = training_prompt(photo, name, steps)
+    prompt = drawing_prompt(photo, name, steps)
     lora = {"model": ["checkpoint", 0], "lora_name": LORA, "strength_model": 0.5}
     prompt["lora"] = {"class_type": "LoraLoaderModelOnly", "inputs": lora}
     prompt["load"] = base_prompt(photo, size=64)["load"]
@@ -47,6 +65,6 @@ def test_a_taught_control_goes_on_after_an_interrupt_to_the_same_tuner(server, p
     broken, whole = saved(server, "taught"), saved(server, "taught_whole")
     assert all(torch.equal(value, whole[key]) for key, value in broken.items())
     assert (painted[0] == painted[1]).all()
-    server.execute(training_prompt(photo, "from_pictures", total))
+    server.execute(drawing_prompt(photo, "from_pictures", total))
     pictures = saved(server, "from_pictures")
     assert not all(torch.equal(value, pictures[key]) for key, value in broken.items())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -14,7 +13,7 @@ from PIL.Image import Resampling
 from ....errors import SCEditError, shown
 from ..buckets import Crop, Sizing
 from ..captions import with_trigger
-from ..folder import ANNOTATORS, READY_HINT, SAME_ASPECT, draw_hint
+from ..folder import ANNOTATORS, READY_HINT, SAME_ASPECT, draw_hints
 from ..pictures import load_cropped
 from .manifest import MOST_HINTS
 from .packing import to_png
@@ -99,10 +98,9 @@ def _hint(
     """The drawings of one kind, each RGB uint8 (H, W, 3)."""
     if kind == READY_HINT:
         return [_ready_hint(source, crop)]
-    # the seed and the name alone: pictures can be added without changing the others' drawings
     name = unicodedata.normalize("NFC", str(PurePosixPath(source.name).with_suffix("")))
-    generator = np.random.default_rng([settings.seed, zlib.crc32(name.encode("utf-8", "surrogateescape"))])
-    return [draw_hint(kind, picture, generator) for _ in range(settings.hint_variants)]
+    called = name.encode("utf-8", "surrogateescape")
+    return draw_hints(kind, picture, called, seed=settings.seed, variants=settings.hint_variants)
 
 
 def _ready_hint(source: Source, crop: Crop) -> np.ndarray:
