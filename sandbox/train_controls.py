@@ -25,8 +25,7 @@ from PIL import Image
 from training_run import Log
 
 PICTURES = {128: 1500, 256: 1000}  # by their side; small ones cost a quarter
-# by which share of its steps, and at which factor of its rate, a control learns: the end is for details
-STAGES = ((0.7, 1.0), (1.0, 0.2))
+LATE = 0.2  # of its rate a control learns at in the end, which is for details
 READY = "from folder"  # hints that lie beside the pictures, drawn here
 Drawing = Callable[[world.Scene, np.random.Generator], np.ndarray]
 
@@ -79,7 +78,8 @@ class Control:
     """A CSC-Tuner: what its hints are, and how long and how finely it learns.
 
     Without `draw` its hints are drawn by train.py, with the settings of the paper. Of what is drawn here a
-    picture has one hint, so the scenes come in so many `copies`, each with another.
+    picture has one hint, so the scenes come in so many `copies`, each with another. `early` is the share of
+    its steps at the whole `rate`.
     """
 
     condition: str
@@ -88,10 +88,17 @@ class Control:
     kernel: int = 3
     copies: int = 1
     rate: float = 2e-3
+    early: float = 0.7
+
+    @property
+    def stages(self) -> tuple[dict[str, Any], ...]:
+        """Up to which step it learns at which rate."""
+        first = {"steps": int(self.early * self.steps), "learning_rate": self.rate}
+        return first, {"steps": self.steps, "learning_rate": LATE * self.rate}
 
 
 CONTROLS = {
-    "canny_control": Control("canny", 1800),
+    "canny_control": Control("canny", 2400, early=0.525),
     "color_control": Control("color", 3000, color_hint, kernel=1, copies=2),
     "inpainting_control": Control("masked image", 3000, masked_hint, copies=2),
     "depth_control": Control("depth", 250, depth_hint, kernel=1),
@@ -151,20 +158,18 @@ class Jobs:
         folder = self._work / name
         folder.mkdir(parents=True, exist_ok=True)
         write_pictures(folder / "pictures", control)
-        self._call("prepare", self._write(folder, name, control, STAGES[0]))
-        for stage in STAGES:
+        self._call("prepare", self._write(folder, name, control, control.stages[0]))
+        for stage in control.stages:
             self._call("run", self._write(folder, name, control, stage))
             if json.loads((folder / "status.json").read_text())["state"] != "done":
                 raise SystemExit(f"{name} was stopped; run this again to go on")
         told = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
         return folder / f"{name}.safetensors", told
 
-    def _write(self, folder: Path, name: str, control: Control, stage: tuple[float, float]) -> Path:
+    def _write(self, folder: Path, name: str, control: Control, stage: dict[str, Any]) -> Path:
         """The job of one stage, which goes on with the state of the one before."""
         job_of = self._train.part("scedit_core.training.job.reading").job_of
         job_text = self._train.part("scedit_core.training.job.writing").job_text
-        share, factor = stage
-        learning = {"steps": int(share * control.steps), "learning_rate": factor * control.rate}
         hint = control.condition if control.draw is None else READY
         tables = {
             "model": {"checkpoint": str(self._checkpoint)},
@@ -173,7 +178,7 @@ class Jobs:
                 "folder": "pictures", "dataset": "dataset", "hints": [hint], "resolution": world.SIZE,
                 "enlarge": False,
             },
-            "training": LEARNING | learning,
+            "training": LEARNING | stage,
             "run": {"name": name, "output": ".", "save_every": 100},
         }  # fmt: skip
         file = folder / "job.toml"
