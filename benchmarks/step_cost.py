@@ -71,9 +71,9 @@ def step(model: Any, control: Any, size: int) -> Callable[[], torch.Tensor]:
     return evaluate
 
 
-def matrices(size: int) -> Callable[[], Any]:
+def matrices(core: Any, size: int) -> Callable[[], Any]:
     """The two matrices of one tuner for every skip and nothing else: the least that a tuner can take here."""
-    layout, side, pairs = load_pack().scedit_core.SkipLayout.from_channels(SKIPS_SD15), size // 8, []
+    layout, side, pairs = core.SkipLayout.from_channels(SKIPS_SD15), size // 8, []
     for channels, stride in zip(reversed(layout.channels), reversed(layout.strides), strict=True):
         side //= stride
         pixels = torch.randn(2, channels, side * side, device=device())
@@ -107,7 +107,8 @@ def main() -> None:
             runs[name] = step(model, control, arguments.size)
         once = {name: flops(run) for name, run in runs.items()}  # the first step encodes hints
         later = {name: flops(run) for name, run in runs.items()}
-        seconds = measure({**runs, MATRICES: matrices(arguments.size)}, arguments.rounds)
+        alone = matrices(pack.scedit_core, arguments.size)
+        seconds = measure({**runs, MATRICES: alone}, arguments.rounds)
     report(arguments.size, once, later, seconds)
 
 

@@ -4,7 +4,8 @@
 
 WHAT is `kernel` (a control with a 3 x 3 hint encoder to smaller ones), `lora` or `controlnet`. All pictures
 are 128 x 128, so that a step takes a fraction of a second on one core. Every student is trained twice from
-the same seed, by the teacher alone and from pictures alone, and measured on the way. FOLDER keeps teachers
+the same seed, by the teacher alone and from pictures alone, and measured on the way: a control by its teacher
+without captions, under captions of other pictures, and under its own. FOLDER keeps teachers
 and states: a run that was cut goes on.
 """
 
@@ -33,7 +34,9 @@ from train_controls import scaled  # noqa: E402
 from train_styles import COMMON, STYLE_PICTURES, Workshop, as_images  # noqa: E402
 
 SIDE, SCENES, HELD_OUT, SAMPLING = 128, 300, 12, 12
-TAUGHT, PLAIN = "by the teacher", "from pictures"
+TAUGHT, WORDS, CAPTIONS, PLAIN = WAYS = (
+    "by the teacher", "by the teacher under any words", "by the teacher with captions", "from pictures",
+)  # fmt: skip
 RATE = 2e-3
 Stage = tuple[int, float]  # so many steps in all, from those before on at this rate
 
@@ -41,9 +44,9 @@ Stage = tuple[int, float]  # so many steps in all, from those before on at this 
 class Bench:
     """The sandbox with small scenes, and what is measured of a MODEL or a prompt."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, ways: Sequence[str] = WAYS) -> None:
         work.mkdir(parents=True, exist_ok=True)
-        self.work = work
+        self.work, self.ways = work, ways
         self.shop = Workshop(Path(os.environ["COMFYUI_PATH"]), work, REPOSITORY / "sandbox" / "models")
         self.pack, self.model = self.shop.pack, self.shop.model
         self.held_out = [scaled(seed, SIDE) for seed in world.HELD_OUT[:HELD_OUT]]
@@ -137,12 +140,17 @@ def learn_control(
 ) -> None:
     """Students of several sizes, by the teacher on a prompt and from pictures, measured at these steps."""
     with_captions = control_data(bench)
-    without = with_captions | {"positive": with_captions["empty"]}
+    captions = with_captions["positive"]
+    taught = with_captions | {"teacher_positive": [positive]}
+    ways = {
+        TAUGHT: taught | {"positive": with_captions["empty"]},
+        WORDS: taught | {"positive": captions[1:] + captions[:1]},
+        CAPTIONS: taught,
+        PLAIN: with_captions,
+    }
     for size, widgets in sizes.items():
-        for how, data in (
-            (TAUGHT, without | {"teacher_positive": [positive]}),
-            (PLAIN, with_captions),
-        ):
+        for how in bench.ways:
+            data = ways[how]
             for steps, rate in at:
                 place = f"{name}/{size}/{how}".replace(" ", "_")
                 student = bench.train("CSC", place, data, steps, learning_rate=rate, **widgets)
@@ -283,10 +291,11 @@ def main() -> None:
     parser.add_argument("--at", type=int, nargs="+", default=[50, 100, 200, 400], help="steps measured at")
     parser.add_argument("--finish", type=int, default=0, help="further steps, at a fifth of the rate")
     parser.add_argument("--teacher-steps", type=int, default=400)
+    parser.add_argument("--ways", nargs="+", default=WAYS, choices=WAYS, help="of teaching a control")
     parser.add_argument("--students", nargs="+", default=(), help="sizes under a ControlNet; else all")
     parser.add_argument("--style", choices=list(world.STYLES), default="watercolour")
     options = parser.parse_args()
-    bench = Bench(options.work.resolve())
+    bench = Bench(options.work.resolve(), options.ways)
     at = [(steps, RATE) for steps in options.at]
     if options.finish:
         at.append((options.at[-1] + options.finish, RATE / 5))
