@@ -37,16 +37,18 @@ COMMON = {
 
 @dataclass(frozen=True)
 class Style:
-    """An SC-Tuner: which of the world's styles it learns from 30 pictures."""
+    """An SC-Tuner: which of the world's styles it learns, and from how many pictures."""
 
     style: str
     steps: int
     rate: float = 2e-3
+    pictures: int = STYLE_PICTURES
 
 
 STYLES = {
     "night": Style("night", 150, rate=3e-4),  # gently: it darkens, and edges must stay
     "watercolour": Style("watercolour", 250),
+    "sunset": Style("sunset", 80, rate=1e-3, pictures=6),  # briefly: six pictures are soon known by heart
 }
 
 
@@ -95,7 +97,7 @@ class Workshop:
         return float(tuner.metadata["scedit.train.loss"])
 
     def _style(self, name: str, job: Style) -> Any:
-        scenes = [world.scene(seed) for seed in range(STYLE_PICTURES)]
+        scenes = [world.scene(seed) for seed in range(job.pictures)]
         pictures = [world.STYLES[job.style](scene.picture) for scene in scenes]
         data = {
             "model": [self.model],
