@@ -48,7 +48,7 @@ def retrain(server: Any, gallery: Gallery) -> list[Figure]:
 def write_pictures(folder: Path, job: Style) -> None:
     """The style's pictures with their captions, as a user has them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(job.pictures):
+    for seed in job.pictures:
         scene = world.scene(seed)
         Image.fromarray(world.STYLES[job.style](scene.picture)).save(folder / f"{seed}.png")
         (folder / f"{seed}.txt").write_text(scene.caption, encoding="utf-8")
