@@ -2,7 +2,7 @@
 
     python dev.py bench evaluate_sandbox [TUNER ...] [--pictures 4] [--seeds 2] [--steps 20] [--out FOLDER]
 
-Prints a row of a table for each tuner, all six if none is named. With --out sheets and JSON go there.
+Prints a row of a table for each tuner, all seven if none is named. With --out sheets and JSON go there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import world
 
 MODELS = REPOSITORY / "sandbox" / "models"
 CONTROLS = ("canny_control", "color_control", "depth_control", "inpainting_control")
-STYLES = ("night", "watercolour")
+STYLES = ("night", "watercolour", "sunset")
 CFG = 1.5
 
 

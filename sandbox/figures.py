@@ -30,8 +30,8 @@ __all__ = [
 Measure = Callable[[np.ndarray, Scene], float]
 
 BOTH = {"canny": 0.75, "color": 1.0}  # weights at which two keep most of what each does alone
-# strength of a style and weight of canny beside it: styles darken or soften edges, which canny must outdo
-STYLED = {"night": (0.9, 2.5), "watercolour": (0.7, 1.75)}
+# strength of a style and weight of canny beside it, which must outdo what a style does to edges
+STYLED = {"night": (0.9, 2.5), "watercolour": (0.7, 1.75), "sunset": (0.9, 2.5)}
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 

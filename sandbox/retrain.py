@@ -14,7 +14,7 @@ import world
 from figures import Figure, Gallery, style_figure
 from graphs import CHECKPOINT
 from PIL import Image
-from train_styles import COMMON, STYLE_PICTURES, STYLES, Style
+from train_styles import COMMON, STYLES, Style
 
 STYLE = "night"
 MADE = "retrained"  # name of the tuner that the workflow saves
@@ -26,7 +26,7 @@ TOLERANCE = 1.25  # by which its distance to the style may exceed the bundled tu
 def retrain(server: Any, gallery: Gallery) -> list[Figure]:
     """Train, and compare with the style that the repository brings; the file is removed again."""
     job = STYLES[STYLE]
-    write_pictures(server.base / "input" / MADE, job.style)
+    write_pictures(server.base / "input" / MADE, job)
     began = time.monotonic()
     server.execute(training_prompt(server, job), LONGEST)
     minutes = (time.monotonic() - began) / 60
@@ -45,12 +45,12 @@ def retrain(server: Any, gallery: Gallery) -> list[Figure]:
     ]
 
 
-def write_pictures(folder: Path, style: str) -> None:
+def write_pictures(folder: Path, job: Style) -> None:
     """The style's pictures with their captions, as a user has them."""
     folder.mkdir(parents=True, exist_ok=True)
-    for seed in range(STYLE_PICTURES):
+    for seed in job.pictures:
         scene = world.scene(seed)
-        Image.fromarray(world.STYLES[style](scene.picture)).save(folder / f"{seed}.png")
+        Image.fromarray(world.STYLES[job.style](scene.picture)).save(folder / f"{seed}.png")
         (folder / f"{seed}.txt").write_text(scene.caption, encoding="utf-8")
 
 

@@ -262,4 +262,14 @@ def _watercolour(picture: np.ndarray) -> np.ndarray:
     return (paper + 0.5 * (soft - paper) - 0.5 * rim).clip(0, 255).astype(np.uint8)
 
 
-STYLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {"night": _night, "watercolour": _watercolour}
+def _sunset(picture: np.ndarray) -> np.ndarray:
+    """The last light of a day: plum in the dark, apricot in the light, and hardly any blue between them."""
+    plum, apricot = np.float32([80, 10, 70]), np.float32([255, 170, 110])
+    return (plum + picture / 255 * (apricot - plum)).clip(0, 255).astype(np.uint8)
+
+
+STYLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "night": _night,
+    "watercolour": _watercolour,
+    "sunset": _sunset,
+}

@@ -56,7 +56,7 @@ def test_each_loader_lists_its_own_kind_and_refuses_the_other_on_the_node(screen
         return [widget.value, widget.options.values.slice()];
     }"""
     for loader, own, others in (
-        ("SCEditLoadSCTuner", ["night", "watercolour"], ["canny_control", "color_control"]),
+        ("SCEditLoadSCTuner", ["night", "watercolour", "sunset"], ["canny_control", "color_control"]),
         ("SCEditLoadCSCTuner", ["canny_control", "color_control"], ["night", "watercolour"]),
     ):
         first, listed = screen.page.evaluate(values, loader)
