@@ -48,7 +48,7 @@ class Style:
 STYLES = {
     "night": Style("night", 150, rate=3e-4),  # gently: it darkens, and edges must stay
     "watercolour": Style("watercolour", 250),
-    # briefly, for six pictures are soon known by heart: of six grounds and skies, as one would choose them
+    # briefly, for six pictures are soon known by heart: scenes of six unlike grounds and skies
     "sunset": Style("sunset", 100, rate=1e-3, pictures=(2, 5, 11, 17, 21, 22)),
 }
 
