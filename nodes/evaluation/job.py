@@ -18,7 +18,7 @@ from ...scedit_core.training.job import Job
 from ...scedit_core.training.job.results import Results
 from ..files.hosted import host_tuners
 from ..training.jobs.material import Models, checkpoint_path, load_models, read_held_out
-from .measuring import Measured, Subject, measure
+from .measuring import Judges, Measured, Subject, measure
 from .painting import Settings
 from .sheet import lines_of, sheet_of
 
@@ -56,7 +56,7 @@ def _evaluate(
     checkpoint, tuners = read_tuners(path)
     hosted = host_tuners(path.stem, tuners.spec, tuners.state_dict(), checkpoint.metadata)
     subject = Subject(models.model, hosted, _kind(job, number), number)
-    found = measure(subject, data, job.evaluate.pictures, models.vae, _settings(job), say)
+    found = measure(subject, data, job.evaluate.pictures, Judges(models.vae), _settings(job), say)
     _write(found, target)
     save_checkpoint(tuners, path, found.labelled(hosted).metadata)
     for line in lines_of(found):

@@ -22,7 +22,7 @@ from ...scedit_core.evaluation.figures import (
     with_hint_shift,
     with_shift,
 )
-from ...scedit_core.evaluation.kinds import KINDS, STYLE, Kind
+from ...scedit_core.evaluation.kinds import CLIP_SCORE, KINDS, STYLE, Kind
 from ...scedit_core.evaluation.record import (
     INVERTED,
     OFF,
@@ -43,9 +43,11 @@ from ..patching.conditions import Condition
 from ..patching.patch import install
 from ..sampling import decoded
 from ..training.base_model import describe_model
+from .clip import Clip, PromptScores, lack
 from .painting import LEVELS, Settings, losses, paint, turned
 
 _UNMEASURED = "CLIP score and FID: neither this pack nor ComfyUI brings the nets for them"
+_NO_FID = "FID: it takes thousands of pictures; train.py keeps them for the tools that count it"
 
 _BLANK = np.zeros((1, 64, 64, 3), np.uint8)
 _log = logging.getLogger(__name__)
@@ -62,6 +64,14 @@ class Subject:
     tuners: HostedTuners
     kind: str
     hint: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """What makes pictures of latents, and what holds them to their prompts, if there is such a thing."""
+
+    vae: Any
+    clip: Clip | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,21 +95,26 @@ class Measured:
 
 
 def measure(
-    subject: Subject, data: TrainingSet, count: int, vae: Any, settings: Settings, say: Say
+    subject: Subject, data: TrainingSet, count: int, judges: Judges, settings: Settings, say: Say
 ) -> Measured:
     """Figures of a tuner on the first `count` pictures of a set. Raises SCEditError for what does not fit."""
-    studio = _Studio(subject, data, min(count, len(data)), vae, settings, say)
-    left_out = [_UNMEASURED, *studio.lacks()]
+    studio = _Studio(subject, data, min(count, len(data)), judges.vae, settings, say)
+    originals = studio.originals()
+    left_out = [_NO_FID if judges.clip else _UNMEASURED, *studio.lacks()]
     find = _finder(subject.kind, left_out)
+    scores = _prompt_scores(judges.clip, data, originals, left_out)
     for way in studio.ways:
         studio.paint(way, settings.seeds)
         studio.take_losses(way)
-    originals = studio.originals()
     record = _record(studio, originals, find, left_out)
     if find is not None and studio.hints:
         record = with_hint_shift(record, [find(picture) for picture in originals], studio.hints)
         if record.change and not is_followed(record):
             record = _looked_into(record, studio, originals, find)
+    if scores is not None:
+        rows = {**{way: studio.painted[way] for way in studio.ways}, PICTURES: [originals]}
+        ways = {way: scores.of(painted) for way, painted in rows.items()}
+        record = replace(record, figures={**record.figures, CLIP_SCORE.key: ways})
     return Measured(record, studio.hints, originals, studio.painted)
 
 
@@ -118,6 +133,18 @@ def _finder(kind: str, left_out: list[str]) -> Find | None:
         left_out.append(f"{row.measures[0].name}: the net for it cannot run here; '{hint.title}' says why")
         return None
     return lambda picture: draw(picture[None])[0]
+
+
+def _prompt_scores(
+    clip: Clip | None, data: TrainingSet, originals: Sequence[np.ndarray], left_out: list[str]
+) -> PromptScores | None:
+    """What holds pictures to their prompts; None without a CLIP, or if the originals say that it is none."""
+    if clip is None:
+        return None
+    scores = PromptScores(clip, data, len(originals))
+    lacking = lack(scores.of([originals]))
+    left_out += [lacking] if lacking else []
+    return None if lacking else scores
 
 
 class _Studio:
