@@ -83,7 +83,7 @@ class PromptScores:
     """Scores of held-out pictures, and of what is painted in their place, with their prompts."""
 
     def __init__(self, clip: Clip, data: TrainingSet, count: int) -> None:
-        prompts = [_words(data.examples.read(number).caption) for number in range(count)]
+        prompts = [_words(data.read_alone(number).captions[0]) for number in range(count)]
         if None in prompts:
             raise SCEditError(
                 f"prompt {prompts.index(None) + 1} came without its words, which a CLIP score is of; connect "
