@@ -21,7 +21,7 @@ from ...scedit_core.training.dataset.listed import WORDS
 from ...scedit_core.training.dataset.stored import Told
 
 _PREFIX = "clip_"  # of the host's towers: clip_l reads the tokens that its tokenizer lists under l
-_MOST_WEIGHT = 100.0  # of a projection: those of published CLIPs are below 1
+_LARGEST = (1e-3, 100.0)  # between these lies the largest weight of a projection: of published CLIPs below 1
 _LEAST = 8.0  # what pictures reach at least with their own prompts, by a CLIP whose halves belong together
 
 
@@ -146,7 +146,7 @@ def _is_from_a_file(projection: torch.nn.Linear) -> bool:
         return False
     weight = projection.weight.detach().float().cpu()
     size, diagonal = weight.abs(), torch.eye(*weight.shape)
-    is_sound = bool(torch.isfinite(weight).all()) and float(size.max()) < _MOST_WEIGHT
+    is_sound = bool(torch.isfinite(weight).all()) and _LARGEST[0] < float(size.max()) < _LARGEST[1]
     return is_sound and bool(size.amax(0).all() and size.amax(1).all()) and not torch.equal(weight, diagonal)
 
 

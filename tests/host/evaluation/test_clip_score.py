@@ -79,8 +79,9 @@ REFUSED = {
         for what, weight in (
             ("zeros", torch.zeros(32, 32)),
             ("the identity", torch.eye(32)),
-            ("old memory", torch.full((32, 32), float("nan"))),
-            ("older memory", torch.full((32, 32), 1e4)),
+            ("no numbers", torch.full((32, 32), float("nan"))),
+            ("large values of old memory", torch.full((32, 32), 1e4)),
+            ("small values of old memory", torch.full((32, 32), 1e-6)),
         )
     },
 }
