@@ -229,11 +229,7 @@ class EvaluatePart:
     seed: int = whole("The first seed; further ones count on from it.", 0, RANGES["seed"])
     steps: int = whole("Sampling steps of each.", 20, (1, 1000))
     cfg: float = number("How strongly each is drawn to its prompt.", 5.0, (0.0, 100.0))
-    keep_pictures: bool = switch(
-        "Keep the pictures as PNGs, for tools that count FID: those painted in evaluation/with and "
-        "evaluation/without, the held-out ones in evaluation/real.",
-        False,
-    )
+    keep_pictures: bool = switch("Keep pictures as PNGs in folders, for tools that count FID.", False)
 
 
 @dataclass(frozen=True, kw_only=True)
