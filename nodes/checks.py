@@ -198,6 +198,10 @@ _KINDS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     io.Clip.io_type: ("a CLIP", lambda value: hasattr(value, "encode_from_tokens_scheduled")),
     io.Vae.io_type: ("a VAE", _is_vae),
+    io.ClipVision.io_type: (
+        "a CLIP_VISION",
+        lambda value: hasattr(value, "encode_image") and hasattr(value, "model"),
+    ),
     TUNER.io_type: (KIND_WORDS["sc"], _is_hosted("sc")),
     CONTROL.io_type: (KIND_WORDS["csc"], _is_hosted("csc")),
     CONDITION.io_type: ("conditions of 'Condition' or 'Compose Conditions'", _is_bundle),

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ...scedit_core import SCEditError, read_tuners, save_checkpoint
 from ...scedit_core.errors import shown
+from ...scedit_core.evaluation.kept import check_replaceable, keep_pictures
 from ...scedit_core.evaluation.kinds import KINDS, STYLE, kind_of
 from ...scedit_core.files.durable import write_whole
 from ...scedit_core.training import TrainingSet
@@ -18,7 +19,7 @@ from ...scedit_core.training.job import Job
 from ...scedit_core.training.job.results import Results
 from ..files.hosted import host_tuners
 from ..training.jobs.material import Models, checkpoint_path, load_models, read_held_out
-from .measuring import Measured, Subject, measure
+from .measuring import Judges, Measured, Subject, measure
 from .painting import Settings
 from .sheet import lines_of, sheet_of
 
@@ -30,7 +31,8 @@ Say = Callable[[str], None]
 def evaluate_job(job: Job, say: Say) -> None:
     """Measure the newest tuners of a job, and write what came of it beside them and into their files.
 
-    For each `evaluation.json` and a sheet, `evaluation.jpg`. Raises SCEditError if there is no tuner yet.
+    For each `evaluation.json` and a sheet, `evaluation.jpg`; if the job says so, the pictures in folders of
+    `evaluation`. Raises SCEditError if there is no tuner yet, or something else in the place of those.
     """
     tuners = Results(job.output).newest_tuners(job.run.name)
     if not tuners:
@@ -38,13 +40,18 @@ def evaluate_job(job: Job, say: Say) -> None:
             f"there is no tuner of '{job.run.name}' in {shown(job.output, 400)} yet; run the job to its end, "
             "or to its first save"
         )
+    targets = [job.output / _NAME]
+    if len(tuners) > 1:
+        targets = [job.output / f"{_NAME}-{number}" for number in range(len(tuners))]
+    if job.evaluate.keep_pictures:
+        for target in targets:
+            check_replaceable(target)
     say(f"loads {job.model.checkpoint}")
     models = load_models(job, checkpoint_path(job))
     data = read_held_out(job, models, say)
-    for number, path in enumerate(tuners):
-        place = f"-{number}" if len(tuners) > 1 else ""
+    for number, (path, target) in enumerate(zip(tuners, targets, strict=True)):
         with torch.inference_mode():  # as nodes run
-            _evaluate(job, models, data, (path, number), job.output / f"{_NAME}{place}", say)
+            _evaluate(job, models, data, (path, number), target, say)
 
 
 def _evaluate(
@@ -56,8 +63,11 @@ def _evaluate(
     checkpoint, tuners = read_tuners(path)
     hosted = host_tuners(path.stem, tuners.spec, tuners.state_dict(), checkpoint.metadata)
     subject = Subject(models.model, hosted, _kind(job, number), number)
-    found = measure(subject, data, job.evaluate.pictures, models.vae, _settings(job), say)
+    found = measure(subject, data, job.evaluate.pictures, Judges(models.vae), _settings(job), say)
     _write(found, target)
+    if job.evaluate.keep_pictures:
+        keep_pictures(target, found.painted, found.originals)
+        say(f"kept the pictures in {target}, in folders with, without and real")
     save_checkpoint(tuners, path, found.labelled(hosted).metadata)
     for line in lines_of(found):
         say(line)

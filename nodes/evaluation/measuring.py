@@ -22,7 +22,7 @@ from ...scedit_core.evaluation.figures import (
     with_hint_shift,
     with_shift,
 )
-from ...scedit_core.evaluation.kinds import KINDS, STYLE, Kind
+from ...scedit_core.evaluation.kinds import CLIP_SCORE, KINDS, STYLE, Kind
 from ...scedit_core.evaluation.record import (
     INVERTED,
     OFF,
@@ -33,7 +33,7 @@ from ...scedit_core.evaluation.record import (
     without_record,
 )
 from ...scedit_core.evaluation.verdict import is_followed, verdict
-from ...scedit_core.training import Batch, TrainingSet
+from ...scedit_core.training import TrainingSet
 from ...scedit_core.training.dataset.examples import unit
 from ..files.hosted import HostedTuners
 from ..hints.kinds import KINDS as HINTS
@@ -43,9 +43,11 @@ from ..patching.conditions import Condition
 from ..patching.patch import install
 from ..sampling import decoded
 from ..training.base_model import describe_model
+from .clip import Clip, PromptScores, lack
 from .painting import LEVELS, Settings, losses, paint, turned
 
 _UNMEASURED = "CLIP score and FID: neither this pack nor ComfyUI brings the nets for them"
+_NO_FID = "FID: it takes thousands of pictures; train.py keeps them for the tools that count it"
 
 _BLANK = np.zeros((1, 64, 64, 3), np.uint8)
 _log = logging.getLogger(__name__)
@@ -62,6 +64,14 @@ class Subject:
     tuners: HostedTuners
     kind: str
     hint: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """What makes pictures of latents, and what holds them to their prompts, if there is such a thing."""
+
+    vae: Any
+    clip: Clip | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,21 +95,26 @@ class Measured:
 
 
 def measure(
-    subject: Subject, data: TrainingSet, count: int, vae: Any, settings: Settings, say: Say
+    subject: Subject, data: TrainingSet, count: int, judges: Judges, settings: Settings, say: Say
 ) -> Measured:
     """Figures of a tuner on the first `count` pictures of a set. Raises SCEditError for what does not fit."""
-    studio = _Studio(subject, data, min(count, len(data)), vae, settings, say)
-    left_out = [_UNMEASURED, *studio.lacks()]
+    studio = _Studio(subject, data, min(count, len(data)), judges.vae, settings, say)
+    originals = studio.originals()
+    left_out = [_NO_FID if judges.clip else _UNMEASURED, *studio.lacks()]
     find = _finder(subject.kind, left_out)
+    scores = _prompt_scores(judges.clip, data, originals, left_out)
     for way in studio.ways:
         studio.paint(way, settings.seeds)
         studio.take_losses(way)
-    originals = studio.originals()
     record = _record(studio, originals, find, left_out)
     if find is not None and studio.hints:
         record = with_hint_shift(record, [find(picture) for picture in originals], studio.hints)
         if record.change and not is_followed(record):
             record = _looked_into(record, studio, originals, find)
+    if scores is not None:
+        rows = {**{way: studio.painted[way] for way in studio.ways}, PICTURES: [originals]}
+        ways = {way: scores.of(painted) for way, painted in rows.items()}
+        record = replace(record, figures={**record.figures, CLIP_SCORE.key: ways})
     return Measured(record, studio.hints, originals, studio.painted)
 
 
@@ -120,6 +135,18 @@ def _finder(kind: str, left_out: list[str]) -> Find | None:
     return lambda picture: draw(picture[None])[0]
 
 
+def _prompt_scores(
+    clip: Clip | None, data: TrainingSet, originals: Sequence[np.ndarray], left_out: list[str]
+) -> PromptScores | None:
+    """What holds pictures to their prompts; None without a CLIP, or if the originals say that it is none."""
+    if clip is None:
+        return None
+    scores = PromptScores(clip, data, len(originals))
+    lacking = lack(scores.of([originals]))
+    left_out += [lacking] if lacking else []
+    return None if lacking else scores
+
+
 class _Studio:
     """Paints held-out pictures in several ways, and keeps what came of it."""
 
@@ -127,12 +154,12 @@ class _Studio:
         self, subject: Subject, data: TrainingSet, count: int, vae: Any, settings: Settings, say: Say
     ) -> None:
         self.subject, self.settings, self.vae, self.say = subject, settings, vae, say
-        self.batches = [data.alone(number) for number in range(count)]
+        self.count, self._data = count, data
         self.empties = [data.without_caption(number) for number in range(count)]
         self.painted: dict[str, Rows] = {}
         self.losses: dict[str, np.ndarray] = {}  # by way, of pictures and levels
         is_control = subject.kind != STYLE
-        self.hints = [_pixels(self._hint(batch)) for batch in self.batches] if is_control else []
+        self.hints = [_pixels(self._hint(number)) for number in range(count)] if is_control else []
         self.ways = [ON, OFF, SHUFFLED] if is_control and count > 1 else [ON, OFF]
         each = len(settings.seeds) * (settings.steps + 1) + 1
         self._bar = comfy.utils.ProgressBar(count * (len(self.ways) * each + 1))
@@ -149,8 +176,9 @@ class _Studio:
     def paint(self, way: str, seeds: Sequence[int]) -> None:
         """Paint all pictures in a way, from each of these seeds."""
         latents: list[list[Tensor]] = [[] for _ in seeds]
-        for number, batch in enumerate(self.batches):
-            self.say(f"{way}: picture {number + 1} of {len(self.batches)}")
+        for number in range(self.count):
+            self.say(f"{way}: picture {number + 1} of {self.count}")
+            batch = self._data.alone(number)
             model, empty = self._model(way, number), self.empties[number]
             for row, seed in zip(latents, seeds, strict=True):
                 row.append(paint(model, batch, empty, self.settings, seed, self._tick))
@@ -159,19 +187,21 @@ class _Studio:
     def take_losses(self, way: str) -> None:
         """Take the denoising losses of all pictures in a way."""
         found = []
-        for number, batch in enumerate(self.batches):
-            found.append(losses(self._model(way, number), batch, number))
+        for number in range(self.count):
+            found.append(losses(self._model(way, number), self._data.alone(number), number))
             self._tick()
         self.losses[way] = np.array(found)
 
     def originals(self) -> list[np.ndarray]:
         """The held-out pictures as the VAE shows them, to which results can be compared."""
         scaled = self.subject.model.model.process_latent_out
-        return [self._decoded(scaled(batch.latents.float().cpu())) for batch in self.batches]
+        batches = map(self._data.read_alone, range(self.count))
+        return [self._decoded(scaled(batch.latents.float().cpu())) for batch in batches]
 
-    def _hint(self, batch: Batch) -> Tensor:
+    def _hint(self, number: int) -> Tensor:
         """IMAGE `(1, H, W, 3)`."""
-        return rearrange(unit(batch.hints[self.subject.hint]), "n c h w -> n h w c")
+        hint = self._data.read_alone(number).hints[self.subject.hint]
+        return rearrange(unit(hint), "n c h w -> n h w c")
 
     def _model(self, way: str, number: int) -> Any:
         """The MODEL that paints a picture in a way."""
@@ -179,8 +209,7 @@ class _Studio:
             return self.subject.model
         hint = None
         if self.hints:
-            whose = turned(len(self.batches))[number] if way == SHUFFLED else number
-            hint = self._hint(self.batches[whose])
+            hint = self._hint(turned(self.count)[number] if way == SHUFFLED else number)
             hint = 1 - hint if way == INVERTED else hint
         return install(self.subject.model, [Condition(self.subject.tuners, hint, self.settings.strength)])
 
@@ -199,7 +228,7 @@ def _record(
     tried = {way: studio.losses[way].mean(0) for way in studio.ways}
     return Record(
         kind=kind.name,
-        pictures=len(studio.batches),
+        pictures=studio.count,
         seeds=settings.seeds,
         settings={key: value for key, value in vars(settings).items() if key != "seeds"},
         figures=_figures(kind, studio, originals, find),

@@ -16,7 +16,8 @@ from ..sampling import sampling_inputs
 from ..sockets import CONTROL, DATASET, TUNER
 from ..telling import say, told
 from ..training.material import Material
-from .measuring import Subject, measure
+from .clip import Clip
+from .measuring import Judges, Subject, measure
 from .painting import Settings
 from .sheet import lines_of, sheet_of
 
@@ -59,6 +60,7 @@ class SCEditEvaluateTuner(io.ComfyNode):
                     **widgets.OPTIONAL,
                 ),
                 *_painting_inputs(),
+                *_clip_inputs(),
             ],
             outputs=_outputs(),
             **widgets.KEEPS_PREVIEW,
@@ -69,9 +71,10 @@ class SCEditEvaluateTuner(io.ComfyNode):
         tuners, is_style = _tuners(inputs.pop("tuner", None), inputs.pop("control", None))
         material, hints = Material.taken(inputs), inputs.pop("hints", None)
         given = {name: values[0] for name, values in inputs.items() if values}
+        judges = Judges(vae[0], Clip.of(given.get("clip_vision"), given.get("clip_text")))
         data = material.training_set(model[0], None if is_style else [hints] if hints else [], True)
         subject = Subject(model[0], tuners, _kind(given, tuners, data, is_style))
-        measured = measure(subject, data, given.get("pictures", 4), vae[0], _settings(given), say)
+        measured = measure(subject, data, given.get("pictures", 4), judges, _settings(given), say)
         sheet, lines = sheet_of(measured)[None], "\n".join(lines_of(measured))
         labelled, other = measured.labelled(tuners), ExecutionBlocker(None)
         outputs = (labelled, other) if is_style else (other, labelled)
@@ -116,6 +119,24 @@ def _painting_inputs() -> list[io.Input]:
     )
     first = widgets.seed("The first seed; further ones count on from it.", **widgets.OPTIONAL)
     return [first, steps, cfg, strength, sampler, scheduler]
+
+
+def _clip_inputs() -> list[io.Input]:
+    """What holds pictures to their prompts."""
+    return [
+        io.ClipVision.Input(
+            "clip_vision",
+            optional=True,
+            tooltip="For the CLIP score: how far pictures show what their prompts say. Of 'Load CLIP "
+            "Vision', such as ViT-L/14.",
+        ),
+        io.Clip.Input(
+            "clip_text",
+            optional=True,
+            tooltip="The same CLIP's other half, of 'Load CLIP': clip_l.safetensors for ViT-L/14. A "
+            "checkpoint of SD 1.5 lacks what it takes.",
+        ),
+    ]
 
 
 def _outputs() -> list[io.Output]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ...scedit_core.training.dataset.buckets import Crop
 from ...scedit_core.training.dataset.folder import Folder, FolderSettings, load_hints
+from ...scedit_core.training.dataset.listed import WORDS
 from ...scedit_core.training.dataset.pictures import load_picture
 
 
@@ -23,12 +24,16 @@ def to_image(pixels: np.ndarray) -> Tensor:
 
 
 def encode_texts(clip: Any, texts: Sequence[str], *, has_weights: bool = False) -> dict[str, Any]:
-    """Conditioning by text, each encoded once; brackets are words of a caption, and weights in a prompt."""
+    """Conditioning by text, each encoded once; brackets are words of a caption, and weights in a prompt.
+
+    Each keeps its text under WORDS, which samplers do not look at.
+    """
     encoded = {}
     for text in dict.fromkeys(texts):
         comfy.model_management.throw_exception_if_processing_interrupted()
         tokens = clip.tokenize(text) if has_weights else clip.tokenize(text, disable_weights=True)
-        encoded[text] = clip.encode_from_tokens_scheduled(tokens)
+        conditioning = clip.encode_from_tokens_scheduled(tokens)
+        encoded[text] = node_helpers.conditioning_set_values(conditioning, {WORDS: text})
     return encoded
 
 

@@ -116,6 +116,8 @@ _ROWS = (
 )
 # fmt: on
 KINDS: Mapping[str, Kind] = {row.name: row for row in _ROWS}
+# of all kinds, where a CLIP is at hand: of pictures with their prompts, which no hint says
+CLIP_SCORE = Measure("clip_score", "CLIP score", 100, 1, lambda _found, _hint: 0.0)
 
 
 def kind_of(name: str, metadata: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from ..annotators.opencv import load_opencv
 
 __all__ = [
     "block_error",
+    "clip_score",
     "color_error",
     "depth_rmse",
     "edge_f1",
@@ -173,6 +174,15 @@ def style_distance(pictures: Sequence[np.ndarray], style: Sequence[np.ndarray]) 
     """
     one, other = (np.mean([_statistics(picture) for picture in group], 0) for group in (pictures, style))
     return float(np.sqrt(np.square(one - other).mean()))
+
+
+def clip_score(picture: np.ndarray, text: np.ndarray) -> float:
+    """How near a CLIP's embeddings `(D,)` of a picture and of a text are: 0 to 100, 100 is nearest.
+
+    Hessel et al., "CLIPScore", arXiv 2104.08718, as torchmetrics reports it: without their factor of 2.5.
+    """
+    lengths = float(np.linalg.norm(picture) * np.linalg.norm(text))
+    return max(100 * float(picture @ text) / max(lengths, 1e-12), 0.0)
 
 
 def _statistics(picture: np.ndarray) -> np.ndarray:

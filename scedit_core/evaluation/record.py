@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .displacement import Shift
-from .kinds import KINDS, Kind
+from .kinds import CLIP_SCORE, KINDS, Kind
 
 PREFIX = "scedit.eval."
 _DIGITS = 6
@@ -92,7 +92,7 @@ class Record:
         """Each figure and its ways, for people."""
         said = [
             f"{measure.name} {_ways(self.figures[measure.key], measure.digits, self.row.others)}"
-            for measure in self.row.measures
+            for measure in (*self.row.measures, CLIP_SCORE)
             if measure.key in self.figures
         ]
         if self.losses:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..errors import shown
 from .displacement import in_words
-from .kinds import Measure
+from .kinds import CLIP_SCORE, STYLE, Measure
 from .record import INVERTED, MOVED, OFF, ON, SHUFFLED, Record
 
 # of the way from what comes without the hint to perfect: what counts as followed, and as followed a little
@@ -60,7 +60,7 @@ def verdict(record: Record) -> str:
     if record.hint_shift is not None:
         where = in_words(record.hint_shift)
         said += f"; but the hints lie {where} of what their own pictures show: make them anew"
-    return said
+    return said + _prompt_kept(record)
 
 
 def _does_nothing(record: Record) -> str | None:
@@ -142,6 +142,15 @@ _RULES: tuple[Callable[[Record], str | None], ...] = (
     _follows_a_little,
     _does_not_follow,
 )
+
+
+def _prompt_kept(record: Record) -> str:
+    """Of a style, which may well cost what the prompt asks for: such as '; CLIP score 27.1, 27.4 without'."""
+    ways = record.figures.get(CLIP_SCORE.key)
+    if ways is None or record.kind != STYLE:
+        return ""
+    on, off = (f"{ways[way].mean:.{CLIP_SCORE.digits}f}" for way in (ON, OFF))
+    return f"; {CLIP_SCORE.name} {on}, {off} without"
 
 
 def _one(record: Record, way: str) -> str:

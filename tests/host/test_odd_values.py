@@ -40,6 +40,9 @@ NOT_GIVEN = {
     },
     "SCEditEvaluateTuner.dataset": OMITTED,
     "SCEditEvaluateTuner.tuner": OMITTED,
+    # a prompt that is a tensor has no words to hold pictures to
+    "SCEditEvaluateTuner.clip_vision": OMITTED,
+    "SCEditEvaluateTuner.clip_text": OMITTED,
 }
 DRAWN = {  # by the sandbox's model, whose CLIP there is
     "SCEditDrawPictures.prompts": "a house",

@@ -154,9 +154,13 @@ class TrainingSet:
 
     def alone(self, number: int) -> Batch:
         """Picture 0, 1, ... alone, with the first drawing of each hint."""
+        return self.encoded(self.read_alone(number))
+
+    def read_alone(self, number: int) -> Batch:
+        """The same with a caption that is not yet what the base model takes."""
         example = self.examples.read(number)
         hints = tuple(_fitted(hint[:1], example.latent) for hint in example.hints)
-        return self.encoded(Batch(example.latent[None], (example.caption,), hints, (0,)))
+        return Batch(example.latent[None], (example.caption,), hints, (0,))
 
     def fingerprint(self) -> str:
         """Changes when the examples do."""

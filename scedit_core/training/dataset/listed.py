@@ -15,6 +15,8 @@ from ...errors import SCEditError
 if TYPE_CHECKING:
     from .examples import Example
 
+WORDS = "scedit_words"  # under which a CONDITIONING keeps the text that it was encoded from
+
 
 class ListedExamples:
     """A list of examples as what a TrainingSet learns from. SCEditError for a list that cannot be learnt."""
@@ -56,7 +58,8 @@ def _parts(caption: Any) -> Iterator[bytes]:
     if isinstance(caption, Tensor):
         yield caption.detach().to("cpu", torch.float32).contiguous().numpy().tobytes()
     elif isinstance(caption, dict):
-        yield from (part for key in sorted(caption) for part in (key.encode(), *_parts(caption[key])))
+        keys = sorted(caption.keys() - {WORDS})  # what they are encoded to tells them apart already
+        yield from (part for key in keys for part in (key.encode(), *_parts(caption[key])))
     elif isinstance(caption, (list, tuple)):
         yield from (part for item in caption for part in _parts(item))
     elif isinstance(caption, (str, int, float, type(None))):

@@ -224,11 +224,12 @@ class EvaluatePart:
 
     folder: str = text("Folder of pictures that were kept out of the training. Empty: no folder.", "")
     dataset: str = text("Or a prepared data set of such pictures. Both empty: those of [data].", "")
-    pictures: int = whole("How many of them are painted, the first ones.", 4, (1, 64))
+    pictures: int = whole("How many of them are painted, the first ones.", 4, (1, 10_000))
     seeds: int = whole("How often each is painted; the figures' spread is over these.", 2, (1, 64))
     seed: int = whole("The first seed; further ones count on from it.", 0, RANGES["seed"])
     steps: int = whole("Sampling steps of each.", 20, (1, 1000))
     cfg: float = number("How strongly each is drawn to its prompt.", 5.0, (0.0, 100.0))
+    keep_pictures: bool = switch("Keep pictures as PNGs in folders, for tools that count FID.", False)
 
 
 @dataclass(frozen=True, kw_only=True)

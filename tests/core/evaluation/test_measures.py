@@ -13,6 +13,7 @@ from scedit_core.annotators.nets.segmentation import PALETTE
 from scedit_core.evaluation.displacement import displacement, in_words, overlapping
 from scedit_core.evaluation.measures import (
     block_error,
+    clip_score,
     color_error,
     depth_rmse,
     edge_f1,
@@ -170,3 +171,10 @@ def test_a_shift_is_found_and_undone_and_said(shift, words):
     assert in_words(shift) == words
     for one, other in (overlapping(*pair, shift) for pair in zip(found, hints, strict=True)):
         assert np.array_equal(one, other)
+
+
+def test_a_clip_score_is_a_hundredfold_cosine_and_never_below_nothing():
+    along, across = np.array([3.0, 0.0], np.float32), np.array([0.0, 2.0], np.float32)
+    assert clip_score(along, 5 * along) == 100
+    assert clip_score(along, along + across) == pytest.approx(100 * 3 / 13**0.5)
+    assert clip_score(along, across) == clip_score(along, -along) == clip_score(along, 0 * along) == 0

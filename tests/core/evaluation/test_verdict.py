@@ -35,6 +35,12 @@ def ways(on, off=0.07, shuffled=0.09, **more):
     return {"on": on, "off": off, "shuffled": shuffled, **more}
 
 
+def with_prompts(found):
+    """The record, with CLIP scores beside its own figures."""
+    score = {"on": Spread(27.12), "off": Spread(27.38), "pictures": Spread(30.0)}
+    return replace(found, figures={**found.figures, "clip_score": score})
+
+
 BASES = {"made_for": "SD15 (eps)", "model": "SD20 (v_prediction)"}
 SAME = {"made_for": "SD15 (eps)", "model": "SD15 (eps)"}
 GOOD = "follows edges: F1 0.86, 0.07 without, 0.09 with other pictures' edges"
@@ -96,6 +102,11 @@ SENTENCES = {
         record("style", losses=(0.05, 0.09), figures={"on": 5.5, "off": 31.25}),
         "brings the style: distance 5.5, 31.2 without",
     ),
+    "a style and its prompts": (
+        with_prompts(record("style", losses=(0.05, 0.09), figures={"on": 5.5, "off": 31.25})),
+        "brings the style: distance 5.5, 31.2 without; CLIP score 27.1, 27.4 without",
+    ),
+    "a control and its prompts": (with_prompts(record()), GOOD),
     "no style": (
         record("style", losses=(0.09, 0.09), figures={"on": 30.0, "off": 31.0}),
         "does not bring the style: distance 30.0, 31.0 without",
@@ -137,6 +148,12 @@ def test_a_record_goes_into_metadata_and_comes_back():
         "F1 0.80, 0.07 without, 0.09 with other pictures' edges; "
     )
     assert json.loads(found.to_json("a sentence"))["verdict"] == "a sentence"
+
+
+def test_clip_scores_are_kept_and_said_like_other_figures():
+    found = with_prompts(record())
+    assert record_of(found.to_metadata("a sentence")) == found
+    assert found.lines()[1] == "CLIP score 27.1, 27.4 without"
 
 
 @pytest.mark.parametrize(

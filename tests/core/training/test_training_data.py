@@ -10,6 +10,7 @@ from training_tools import CONFIG, CSC, LAYOUT, SmallModel, examples, training_s
 
 from scedit_core import SCEditError, TunerSpec, build_tuners
 from scedit_core.training import Example, TrainConfig, Trainer, TrainingSet
+from scedit_core.training.dataset.listed import WORDS
 from scedit_core.training.dataset.order import Order, generator
 
 
@@ -136,3 +137,10 @@ def test_bad_data_is_refused_in_a_sentence(make, words):
     with pytest.raises(SCEditError) as caught:
         make()
     assert not [word for word in words if word not in str(caught.value)]
+
+
+def test_the_words_that_a_caption_keeps_are_no_other_data():
+    caption = [torch.ones(1, 3, 8), {"pooled_output": torch.ones(1, 8)}]
+    told = [caption[0], {**caption[1], WORDS: "a house"}]
+    plain, kept = (TrainingSet([Example(torch.zeros(4, 2, 2), one)]) for one in (caption, told))
+    assert kept.fingerprint() == plain.fingerprint()

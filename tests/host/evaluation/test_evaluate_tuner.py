@@ -6,46 +6,16 @@ import json
 from typing import Any
 
 import comfy.model_management
-import comfy.sd
 import folder_paths
 import pytest
 import torch
 from evaluation_tools import SIZE, changed, evaluated, lists, of_a_twin, shuffled, zeroed
 from host_tools import cancelled_at_look, load, run
 from invariants import look, weights_of
-from support import REPOSITORY, load_module
 
-from scedit_core.annotators.drawn.canny import canny
 from scedit_core.evaluation.record import record_of
 
 BASE = {"scedit.base": "SD15", "scedit.prediction": "eps"}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(sandbox_models):
-    """Model, text encoder and VAE of the sandbox."""
-    load_module("scedit_sandbox_model", REPOSITORY / "sandbox" / "model.py").register()
-    path = sandbox_models / "checkpoints" / "scedit_sandbox.safetensors"
-    return comfy.sd.load_checkpoint_guess_config(str(path))[:3]
-
-
-@pytest.fixture(scope="module")
-def node(nodes):
-    """The node."""
-    return nodes["SCEditEvaluateTuner"]
-
-
-@pytest.fixture(scope="module")
-def tuner_of(pack, sandbox_models):
-    """Tuners of the sandbox by name."""
-    read = pack.nodes.files.hosted.read_hosted
-    return lambda name: read(name, sandbox_models / "scedit" / name)[1]
-
-
-@pytest.fixture(scope="module")
-def scenes(checkpoint):
-    """Two scenes with their edges."""
-    return lists(checkpoint, canny)
 
 
 @pytest.fixture(scope="module")
