@@ -151,7 +151,8 @@ def report(size: int, once: dict[str, int], later: dict[str, int], seconds: dict
     base = next(iter(later))
     print(f"SD 1.5-size U-Net, {size} x {size}, cond + uncond, {device()}, {torch.get_num_threads()} threads")
     print(
-        f"{'variant':26} {'GFLOP/step':>10} {'ratio':>7} {'hint GFLOP':>10} {'s/step':>8} {'ratio':>7} {'in edits':>8}"
+        f"{'variant':26} {'GFLOP/step':>10} {'ratio':>7} {'hint GFLOP':>10} {'s/step':>8} {'ratio':>7}"
+        f" {'in edits':>8}"
     )
     for name, count in later.items():
         ratio, edits = (ratio_of(seconds, one, base) for one in (name, f"in {name}"))
