@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+COMFYUI = os.environ.get("COMFYUI_PATH", "")  # without it the tests that need one are left out
 
 
 def load_module(name: str, file: Path, folder: Path | None = None) -> ModuleType:

@@ -244,3 +244,9 @@ def names_of(file: Path) -> Iterator[str]:
     """What a file defines, sets or imports."""
     for node in nodes_of(file, ast.FunctionDef, ast.ClassDef, ast.alias, ast.Name):
         yield getattr(node, "asname", None) or getattr(node, "name", None) or getattr(node, "id", "")
+
+
+@each(python_files("tests"))
+def test_nothing_is_imported_from_a_conftest(file):
+    """There are several of that name: which one is found depends on what was loaded before."""
+    assert "conftest" not in roots(file)

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import REPOSITORY, chromium
+from support import COMFYUI, REPOSITORY, chromium
 
-COMFYUI = os.environ.get("COMFYUI_PATH", "")
 CHROMIUM = chromium()
 
 # Without ComfyUI or a browser there is nothing to test here; the header of the run says so.

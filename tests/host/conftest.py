@@ -11,9 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support import GOLDEN, REPOSITORY, load_package
+from support import COMFYUI, GOLDEN, REPOSITORY, load_package
 
-COMFYUI = os.environ.get("COMFYUI_PATH", "")
 ON_CARD = os.environ.get("SCEDIT_TEST_DEVICE") == "cuda"  # of this machine, with ComfyUI as main.py starts it
 PACK = "scedit_pack"
 

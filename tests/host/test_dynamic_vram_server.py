@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import COMFYUI
 from safetensors.torch import load_file, save_file
 from server_tools import CHECKPOINT, PHOTO, base_prompt, pixels, server_module, training_prompt
+from support import COMFYUI
 from test_training_server import saved
 
 PACK = Path(__file__).parent / "dynamic_vram"

@@ -6,8 +6,7 @@ import json
 import subprocess
 import sys
 
-from conftest import COMFYUI
-from support import REPOSITORY
+from support import COMFYUI, REPOSITORY
 
 START = """
 import asyncio, json, sys

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import comfy.sd
 import pytest
-from evaluation_tools import lists
-from support import REPOSITORY, load_module
+from support import COMFYUI, REPOSITORY, load_module
 
-from scedit_core.annotators.drawn.canny import canny
+collect_ignore_glob = [] if COMFYUI else ["*.py"]
+
+if COMFYUI:
+    import comfy.sd
+    from evaluation_tools import lists
+
+    from scedit_core.annotators.drawn.canny import canny
 
 
 @pytest.fixture(scope="module")
