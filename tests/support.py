@@ -89,3 +89,17 @@ def case_tuners(case: dict) -> list[str]:
 
 
 GOLDEN = Golden()
+
+
+def fork() -> int:
+    """os.fork for processes with PyTorch: 0 in the child.
+
+    There PyTorch makes its pool of threads anew at the next call that asks for it. Two threads that ask at
+    once may find none ("Invalid thread pool"), so it is asked for before there is a second.
+    """
+    import torch
+
+    pid = os.fork()
+    if pid == 0:
+        torch.set_num_threads(1)
+    return pid

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from support import fork
 from training_tools import CSC, LAYOUT, LazyExamples, SmallModel, examples
 
 from scedit_core import SCEditError, TunerSpec, build_tuners
@@ -153,7 +154,7 @@ def main() -> None:
             port = free.getsockname()[1]
         children = []
         for rank in range(size):
-            child = os.fork()
+            child = fork()
             if child == 0:
                 process(rank, size, port, Job(**job))
                 os._exit(0)

@@ -35,7 +35,7 @@ for line in sys.stdin:
     word, given = line.split()
     if word == "start":
         folder = pathlib.Path(given)
-        pid = os.fork()
+        pid = support.fork()
         if not pid:
             try: prepare_tools.run(folder / "pictures", folder / "sets" / "mine", watch=Slow())
             except SCEditError: os._exit(1)

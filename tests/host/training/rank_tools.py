@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from job_tools import COMFYUI, TRAIN
-from support import load_module
+from support import fork, load_module
 
 
 class Starter:
@@ -64,7 +64,7 @@ def main() -> None:
         job, size, port, happens, to, after = json.loads(line)
         processes = []
         for rank in range(size):
-            pid = os.fork()
+            pid = fork()
             if not pid:
                 environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port}
                 os.environ.update({name: str(value) for name, value in environment.items()})
