@@ -170,8 +170,6 @@ class DetectedFormat:
         rule, fields = _match(self.format, key)
         if rule is None:
             raise SCEditError(f"'{key}' is not a key of the {self.format.name} layout")
-        if rule.in_file == rule.canonical:
-            return key
         return rule.canonical.format(**_to_canonical(fields, self))
 
     def in_file(self, canonical_key: str) -> str:

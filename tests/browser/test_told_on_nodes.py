@@ -60,6 +60,20 @@ def test_a_node_shows_its_text_and_keeps_it_in_the_saved_graph(screen):
     assert sorted(screen.texts()) == sorted(shown)
 
 
+def test_drawn_pictures_come_with_what_was_drawn(screen):
+    screen.open(prompt(
+        n1=("CheckpointLoaderSimple", {"ckpt_name": "scedit_sandbox.safetensors"}),
+        n2=("SCEditDrawPictures", {
+            "model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2], "prompts": "a red circle\na blue star",
+            "count": 1, "width": 64, "height": 64, "steps": 2, "hint": "canny",
+        }),
+    ))  # fmt: skip
+    assert screen.run() == "execution_success"
+    (text,) = screen.texts()
+    assert "2 pictures of 64 x 64" in text
+    assert screen.page.evaluate("app.nodeOutputs[2].images.length") == 2
+
+
 def test_the_text_stays_when_the_page_is_loaded_again(screen):
     screen.open(read())
     screen.run()
